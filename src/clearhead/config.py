@@ -1,0 +1,402 @@
+"""What one run is: typed, documented, frozen fields, with every default in this one place.
+
+A recipe (TOML) says what differs from the defaults; the run folder's ``run.toml`` holds the whole resolved config, so
+that a run can be repeated whatever the defaults become later.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+
+from clearhead.errors import ConfigError, RunError
+
+FORMAT = 1
+Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
+Positive = Annotated[int, Field(gt=0)]
+NonNegative = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A table of the config: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+# --- data ---------------------------------------------------------------------------------------------------------
+
+
+class SourceOptions(Section):
+    """What every kind of source has."""
+
+    weight: Annotated[float, Field(gt=0.0)] = 1.0
+    """How often each pair is drawn in an epoch: 2.0 twice, 0.5 in every second epoch on average."""
+    tag: str = ""
+    """Name of a language tag put in front of the source sentence, for example "2de"; empty for none."""
+
+
+class ParallelFiles(SourceOptions):
+    """Two aligned files: line i of one belongs to line i of the other. Plain or gzip."""
+
+    src: str
+    """Path of the source-language file, relative to ``data.root``."""
+    tgt: str
+    """Path of the target-language file, relative to ``data.root``."""
+
+
+class TsvColumns(SourceOptions):
+    """Two columns of a tab-separated file. Plain or gzip."""
+
+    tsv: str
+    """Path of the file, relative to ``data.root``."""
+    src_column: NonNegative = 0
+    """Number of the source column, from 0."""
+    tgt_column: NonNegative = 1
+    """Number of the target column, from 0."""
+    header: bool = False
+    """Whether the first line names the columns."""
+
+
+class BuiltIn(SourceOptions):
+    """A corpus that comes with the package."""
+
+    builtin: Literal["starter-ko-en", "starter-en-ko"]
+    """Name of the corpus and its direction."""
+    split: Literal["train", "valid", "test"] = "train"
+    """Which part of it."""
+
+
+def _source_kind(value: Any) -> str:
+    keys = value if isinstance(value, dict) else value.__class__.model_fields
+    return "tsv" if "tsv" in keys else "builtin" if "builtin" in keys else "files"
+
+
+Source = Annotated[
+    Annotated[ParallelFiles, Tag("files")] | Annotated[TsvColumns, Tag("tsv")] | Annotated[BuiltIn, Tag("builtin")],
+    Discriminator(_source_kind),
+]
+
+
+class Languages(Section):
+    """The languages of the run as BCP-47 tags."""
+
+    src: str = "und"
+    tgt: str = "und"
+
+
+class DataConfig(Section):
+    """Which text is trained on."""
+
+    root: str = "."
+    """Folder that the sources' paths start from; may name environment variables ("$CLEARHEAD_DATA/multi30k")."""
+    sources: tuple[Source, ...] = ()
+    """The training corpora, mixed by weight."""
+    valid: tuple[Source, ...] = ()
+    """The validation corpora; where none is given, ``holdout`` pairs are taken out of training."""
+    holdout: Positive = 1000
+    """How many training pairs (at most a twentieth of them) become validation where ``valid`` is empty."""
+    max_tokens: Positive = 256
+    """A pair with a longer side, in tokens, is dropped from training and counted."""
+    max_ratio: Annotated[float, Field(ge=0.0)] = 0.0
+    """A pair whose longer side has more than this many times the shorter side's tokens is dropped; 0 keeps all."""
+    skip_bad_lines: bool = False
+    """Whether a line that is not UTF-8 or is absurdly long is dropped and counted, where it would be an error."""
+
+
+class TokenizerConfig(Section):
+    """How text becomes tokens."""
+
+    kind: Literal["bpe", "unigram"] = "bpe"
+    """Subword model."""
+    vocabulary_size: Annotated[int, Field(ge=400)] = 8000
+    """Number of tokens of each vocabulary, the special and the byte ones included."""
+    joint: bool = True
+    """One vocabulary for both languages; needed where embeddings are tied three ways."""
+
+
+# --- models -------------------------------------------------------------------------------------------------------
+
+
+class TransformerConfig(Section):
+    """The encoder-decoder Transformer of "Attention Is All You Need"; the defaults are the paper's base model."""
+
+    kind: Literal["transformer"] = "transformer"
+    d_model: Positive = 512
+    """Width of embeddings and sublayer outputs."""
+    d_ff: Positive = 2048
+    """Inner width of the position-wise feed-forward network."""
+    n_heads: Positive = 8
+    """Number of attention heads; d_k = d_v = d_model / n_heads."""
+    n_encoder_layers: Positive = 6
+    n_decoder_layers: Positive = 6
+    norm: Literal["post", "pre"] = "post"
+    """Where layer normalisation sits: after the residual sum (the paper) or before the sublayer."""
+    activation: Literal["relu", "gelu", "swiglu"] = "relu"
+    """The feed-forward network's non-linearity."""
+    positions: Literal["sinusoidal", "learned"] = "sinusoidal"
+    max_positions: Positive = 1024
+    """The longest sequence, in tokens, that the model takes."""
+    tie: Literal["three-way", "two-way", "none"] = "three-way"
+    """Which share one matrix: both embeddings and the output (three-way), target embedding and output (two-way)."""
+    dropout: Probability = 0.1
+    """Dropout on every sublayer's output and on the sum of embeddings and positions."""
+    attention_dropout: Probability = 0.0
+    """Dropout on the attention weights."""
+    feed_forward_dropout: Probability = 0.0
+    """Dropout after the feed-forward network's activation."""
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> TransformerConfig:
+        if self.d_model % self.n_heads:
+            raise ValueError(f"d_model {self.d_model} is not a multiple of n_heads {self.n_heads}")
+        return self
+
+
+ModelConfig = TransformerConfig
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper-base": {},
+    "paper-big": {"d_model": 1024, "d_ff": 4096, "n_heads": 16, "dropout": 0.3},
+    "small": {"d_model": 256, "d_ff": 1024, "n_heads": 4, "n_encoder_layers": 3, "n_decoder_layers": 3},
+    "tiny": {
+        "d_model": 128, "d_ff": 256, "n_heads": 4, "n_encoder_layers": 4, "n_decoder_layers": 4,
+        "dropout": 0.3, "attention_dropout": 0.1, "feed_forward_dropout": 0.1,
+    },
+    "starter": {"d_model": 128, "d_ff": 256, "n_heads": 4, "n_encoder_layers": 2, "n_decoder_layers": 2},
+}  # fmt: skip
+"""Sizes by name, as what differs from TransformerConfig's defaults. "tiny" is that of Wu et al. 2021."""
+
+
+# --- training -----------------------------------------------------------------------------------------------------
+
+
+class TrainingConfig(Section):
+    """How the weights are learnt."""
+
+    seed: NonNegative = 1
+    """All randomness is a pure function of this, the purpose, and the step or pair."""
+    max_steps: Positive = 20_000
+    """Updates of the weights; training ends here at the latest."""
+    batch_tokens: Positive = 4096
+    """Size of an update: rows times the longest side, over all processes and micro-batches. Part of the result."""
+    micro_batch_tokens: Positive | Literal["auto"] = "auto"
+    """What one process holds at once, counted the same way. Not part of the result."""
+    optimizer: Literal["adam", "adamw"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0.0)] = 1.0
+    """The schedule's peak; for the "paper" schedule a factor on equation 3."""
+    betas: tuple[Probability, Probability] = (0.9, 0.98)
+    epsilon: Annotated[float, Field(gt=0.0)] = 1e-9
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    """Decoupled for adamw, added to the gradient for adam."""
+    schedule: Literal["paper", "inverse-sqrt", "cosine", "warmup-stable-decay", "constant"] = "paper"
+    warmup_steps: NonNegative = 4000
+    decay_steps: NonNegative = 0
+    """Length of the last, falling part of "warmup-stable-decay"."""
+    label_smoothing: Probability = 0.1
+    r_drop: Annotated[float, Field(ge=0.0)] = 0.0
+    """Weight of the R-Drop term (Liang et al. 2021): symmetric KL of two passes with other dropout; 0 for none."""
+    clip_norm: Annotated[float, Field(ge=0.0)] = 1.0
+    """The gradient's norm is scaled down to this; 0 for never."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Number format of the arithmetic; auto takes bf16 where the processor has AMX or the GPU supports it."""
+    validate_every: Positive = 1000
+    """Steps between validations."""
+    validate_metric: Literal["loss", "bleu", "chrf"] = "loss"
+    """What chooses the best checkpoint and stops early."""
+    validate_sentences: Positive = 1000
+    """How many validation sentences are decoded (greedily) where the metric needs text, and for the samples."""
+    patience: NonNegative = 0
+    """Stop after so many validations in a row without a better one; 0 for never."""
+    checkpoint_every: Positive = 1000
+    """Steps between checkpoints."""
+    keep_last: Positive = 2
+    """How many of the last checkpoints stay on disk; at least ``average_last`` are kept."""
+    average_last: NonNegative = 0
+    """The run's weights are the mean of so many last checkpoints; 0: the best checkpoint by ``validate_metric``."""
+    log_every: Positive = 50
+    """Steps between progress events."""
+
+
+# --- use ----------------------------------------------------------------------------------------------------------
+
+
+class DecodingConfig(Section):
+    """How a translation is searched for."""
+
+    beam_size: Positive = 4
+    """1 is greedy search."""
+    length_penalty: Annotated[float, Field(ge=0.0)] = 0.6
+    """Alpha of the GNMT length penalty ((5 + length) / 6) ** alpha."""
+    n_best: Positive = 1
+    """How many hypotheses are given back; at most ``beam_size``."""
+    max_extra_tokens: NonNegative = 50
+    """A translation has at most this many tokens more than its source (Vaswani et al. 2017, section 6.1)."""
+    max_tokens: Positive | None = None
+    """A limit of one's own on top of that."""
+    exhaustive: bool = False
+    """Search on until no live hypothesis could still win, where the default stops when none would win as it stands."""
+    sampling: bool = False
+    """Draw tokens instead of searching."""
+    temperature: Annotated[float, Field(gt=0.0)] = 1.0
+    top_k: NonNegative = 0
+    """Sample among this many likeliest tokens; 0 for all."""
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Sample among the fewest tokens whose probabilities sum to this."""
+    seed: NonNegative = 1
+    """Seed of the sampling; a sentence's draw depends on it and the sentence's place alone."""
+    batch_tokens: Positive = 4096
+    """Source tokens times beams decoded at once."""
+    long_source: Literal["split", "refuse"] = "split"
+    """What happens to a source longer than the model's limit: split at sentence ends, or refused. Never cut."""
+
+
+class EvaluationConfig(Section):
+    """How translations are scored (sacreBLEU's names)."""
+
+    tokenize: Literal["13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none", "auto"] = "auto"
+    """BLEU's tokeniser; auto: by the target language (ko: ko-mecab if installed), else 13a."""
+    lowercase: bool = False
+    """Score case-insensitively."""
+
+
+class RunConfig(Section):
+    """One run, whole."""
+
+    format: Literal[1] = FORMAT
+    """Revision of the run folder's format."""
+    clearhead: str = ""
+    """The version that wrote it."""
+    task: Literal["translation"] = "translation"
+    languages: Languages = Languages()
+    data: DataConfig = DataConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    model: ModelConfig = TransformerConfig()
+    training: TrainingConfig = TrainingConfig()
+    decoding: DecodingConfig = DecodingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _three_way_needs_one_vocabulary(self) -> RunConfig:
+        if self.model.tie == "three-way" and not self.tokenizer.joint:
+            raise ValueError('model.tie = "three-way" needs one vocabulary; set tokenizer.joint = true or tie = "two-way"')
+        return self
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def read_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> RunConfig:
+    """Read a recipe or a run.toml and apply ``key=value`` overrides (TOML values, dotted keys).
+
+    Raises:
+        ConfigError: not TOML, an unknown key (with the nearest name), a value out of range.
+        RunError: the file cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            table = tomllib.load(file)
+    except OSError as error:
+        raise RunError("cannot-read", path=path, problem=error.strerror) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("bad-toml", where=path, problem="not UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError("bad-toml", where=path, problem=error) from error
+    return make_config(table, overrides, where=str(path))
+
+
+def make_config(table: dict[str, Any], overrides: list[str] | tuple[str, ...] = (), where: str = "config") -> RunConfig:
+    """Turn a nested table into a RunConfig: preset filled in, overrides applied, every key checked.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest name), a value out of range, an override that is not key=value.
+    """
+    for override in overrides:
+        _apply(table, override)
+    table = _with_preset(table, where)
+    try:
+        return RunConfig.model_validate(table)
+    except ValidationError as error:
+        raise _as_config_error(error, where) from error
+
+
+def with_overrides(config: RunConfig, overrides: list[str] | tuple[str, ...]) -> RunConfig:
+    """Return ``config`` with ``key=value`` overrides applied."""
+    return make_config(config.model_dump(exclude_none=True), overrides, where="--set")
+
+
+def expand_root(root: str) -> str:
+    """Return ``data.root`` with ~ and environment variables filled in.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
+    for name in re.findall(r"\$\{?(\w+)\}?", root):
+        if name not in os.environ:
+            raise ConfigError("unset-variable", where="data.root", value=root, name=name)
+    return os.path.expanduser(os.path.expandvars(root))
+
+
+def _apply(table: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    names = key.strip().split(".")
+    if not equals or not all(names):
+        raise ConfigError("bad-set", value=override)
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()  # a bare word is a string: --set model.norm=pre
+    for name in names[:-1]:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise ConfigError("bad-set", value=override)
+    table[names[-1]] = parsed
+
+
+def _with_preset(table: dict[str, Any], where: str) -> dict[str, Any]:
+    model = table.get("model")
+    if not isinstance(model, dict) or "preset" not in model:
+        return table
+    name = model["preset"]
+    if name not in PRESETS:
+        raise ConfigError("bad-value", where=where, key="model.preset", value=name, problem=_one_of(name, list(PRESETS)))
+    rest = {key: value for key, value in model.items() if key != "preset"}
+    return {**table, "model": {**PRESETS[name], **rest}}
+
+
+def _as_config_error(error: ValidationError, where: str) -> ConfigError:
+    first = error.errors(include_url=False)[0]
+    place = [str(part) for part in first["loc"] if part not in ("files", "tsv", "builtin")]
+    key = ".".join(place) or "config"
+    if first["type"] == "extra_forbidden":
+        return ConfigError("unknown-key", where=where, key=key, nearest=_nearest(first["loc"]))
+    message = first["msg"].removeprefix("Value error, ")
+    return ConfigError("bad-value", where=where, key=key, value=_shown(first["input"]), problem=message)
+
+
+def _shown(value: Any) -> Any:
+    return "..." if isinstance(value, (dict, BaseModel)) else value
+
+
+def _nearest(loc: tuple[int | str, ...]) -> str:
+    section: Any = RunConfig
+    for part in loc[:-1]:
+        if isinstance(part, int):
+            continue
+        if part in ("files", "tsv", "builtin"):
+            section = {"files": ParallelFiles, "tsv": TsvColumns, "builtin": BuiltIn}[part]
+        elif part in section.model_fields and isinstance(section.model_fields[part].annotation, type):
+            section = section.model_fields[part].annotation
+    names = [*section.model_fields, *(["preset"] if section is TransformerConfig else [])]
+    close = difflib.get_close_matches(str(loc[-1]), names, n=1, cutoff=0.0)
+    return ".".join([*(str(part) for part in loc[:-1] if part not in ("files", "tsv", "builtin")), close[0]])
+
+
+def _one_of(value: object, names: list[str]) -> str:
+    close = difflib.get_close_matches(str(value), names, n=1, cutoff=0.0)[0]
+    return f"one of {', '.join(names)}; the nearest is {close!r}"

@@ -1,0 +1,98 @@
+"""The contracts: what every sequence-to-sequence model and every decoder state answers, recurrent or Transformer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Teacher forcing's input, padded with ``pad_id`` at the end of each row.
+
+    src: (B, S) token ids, each row ends in eos.
+    src_mask: (B, S) bool, True where a token is.
+    tgt_input: (B, T) token ids, each row starts with decoder_start_id.
+    tgt_output: (B, T) token ids, ``tgt_input`` one place to the left, ends in eos.
+    tgt_mask: (B, T) bool, True where a token of tgt_output is.
+    """
+
+    src: Tensor
+    src_mask: Tensor
+    tgt_input: Tensor
+    tgt_output: Tensor
+    tgt_mask: Tensor
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the batch on ``device``."""
+        return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What an encoder says about N sentences.
+
+    hidden: (N, S, D) the encoder's output; what lies at padded positions has no meaning.
+    mask: (N, S) bool, True where a token is.
+    """
+
+    hidden: Tensor
+    mask: Tensor
+
+
+class DecoderState(Protocol):
+    """Where a decoder stands in R rows (hypotheses), each of its own length and for a sentence of its own.
+
+    It lives in buffers that are allocated once and written in place; ``select`` and ``join`` give the state to go on
+    with and end the old one's use.
+    """
+
+    lengths: Tensor
+    """(R,) int64: how many tokens each row has taken in."""
+
+    def select(self, rows: Tensor) -> Self:
+        """Return the state whose row i is this one's row ``rows[i]``.
+
+        rows: (R',) int64; a row may come several times (beams move) or not at all (finished rows leave).
+        """
+        ...
+
+    def join(self, other: Self) -> Self:
+        """Return the state with ``other``'s rows behind this one's (new sentences enter while others are in mid-decode)."""
+        ...
+
+
+class Seq2Seq(Protocol):
+    """A sequence-to-sequence model, seen by training, decoding and inspection."""
+
+    vocabulary_size: int
+    """V: number of target tokens."""
+    max_positions: int
+    """The longest sequence, in tokens, that either side may have."""
+
+    def encode(self, src: Tensor, src_mask: Tensor) -> Memory:
+        """Read N sentences, once each. src: (N, S) ids; src_mask: (N, S) bool, True where a token is."""
+        ...
+
+    def start(self, memory: Memory, max_length: int, rows_per_sentence: int = 1) -> DecoderState:
+        """Return a state of N * rows_per_sentence rows (a sentence's rows lie together) with room for max_length tokens."""
+        ...
+
+    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Take in tokens and go on; the given state must not be used again.
+
+        tokens: (R, n) ids, n = 1 for a step or more for a whole prefix.
+        Returns hidden vectors (R, n, D) and the new state.
+        """
+        ...
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Teacher forcing: return hidden vectors (B, T, D) for every target position at once."""
+        ...
+
+    def project(self, hidden: Tensor, candidates: Tensor | None = None) -> Tensor:
+        """Return logits (..., V) of hidden (..., D), or (..., C) over ``candidates`` (C,) token ids."""
+        ...

@@ -1,0 +1,92 @@
+"""What the training loop says while it runs; progress bar, log and report only listen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Started:
+    """Training begins, or goes on at ``step`` after a resume."""
+
+    step: int
+    max_steps: int
+    parameters: int
+    train_pairs: int
+    valid_pairs: int
+    precision: str
+    device: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Means over the steps since the last Progress.
+
+    loss: label-smoothed cross-entropy per target token, in nats.
+    nll: plain cross-entropy per target token, in nats.
+    tokens_per_s: target tokens (no padding) per second of wall time.
+    grad_norm: mean norm of the gradient before clipping.
+    """
+
+    step: int
+    epoch: int
+    loss: float
+    nll: float
+    learning_rate: float
+    grad_norm: float
+    tokens_per_s: float
+    elapsed_s: float
+    remaining_s: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One validation sentence with what the model says of it now."""
+
+    src: str
+    ref: str
+    hyp: str
+
+
+@dataclass(frozen=True)
+class Validated:
+    """A validation.
+
+    scores: "loss" (plain cross-entropy per target token), "perplexity", and where text was decoded "bleu", "chrf".
+    """
+
+    step: int
+    scores: dict[str, float]
+    best: bool
+    samples: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint stands on disk, whole."""
+
+    step: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A step whose loss or gradient was not finite changed nothing."""
+
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Training is over. reason: "max-steps", "patience" or "interrupted"."""
+
+    step: int
+    reason: str
+    elapsed_s: float
+    weights: str
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+Event = Started | Progress | Validated | Saved | Skipped | Finished
