@@ -118,6 +118,8 @@ class TokenizerConfig(Section):
     """Number of tokens of each vocabulary, the special and the byte ones included."""
     joint: bool = True
     """One vocabulary for both languages; needed where embeddings are tied three ways."""
+    decoder_start: Literal["bos", "eos", "pad"] = "bos"
+    """The special token that a decoder starts from (its id is ``decoder_start_id``, apart from ``bos_id``)."""
 
 
 # --- models -------------------------------------------------------------------------------------------------------
