@@ -1,0 +1,54 @@
+"""What every weight starts from: one table, first match wins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from clearhead.data.randomness import derive_seed
+
+Rule = Callable[[Tensor, torch.Generator], Tensor]
+
+
+def _embedding(weight: Tensor, generator: torch.Generator) -> Tensor:
+    # Scaled by sqrt(d_model) in use, so of unit size beside the positions; small enough for a tied output.
+    return nn.init.normal_(weight, std=weight.shape[1] ** -0.5, generator=generator)
+
+
+def _glorot(weight: Tensor, generator: torch.Generator) -> Tensor:
+    return nn.init.xavier_uniform_(weight, generator=generator)
+
+
+def _projection(weight: Tensor, generator: torch.Generator) -> Tensor:
+    # W_Q, W_K and W_V as thirds of one (D, 3 D) matrix: Glorot and Bengio 2010 with the width of all three together.
+    return nn.init.xavier_uniform_(weight, gain=2**-0.5, generator=generator)
+
+
+def _zeros(weight: Tensor, generator: torch.Generator) -> Tensor:
+    return nn.init.zeros_(weight)
+
+
+def _ones(weight: Tensor, generator: torch.Generator) -> Tensor:
+    return nn.init.ones_(weight)
+
+
+TABLE: list[tuple[str, Rule]] = [
+    (r"(src|tgt)_embedding\.weight|output_weight", _embedding),
+    (r"(src|tgt)_positions\.table", _embedding),
+    (r".*norm\.weight", _ones),
+    (r".*\.bias", _zeros),
+    (r".*\.w_[qkv]\.weight", _projection),
+    (r".*\.w_(o|1|2|gate)\.weight", _glorot),
+]
+
+
+def initialize(model: nn.Module, seed: int) -> None:
+    """Give every weight of ``model`` its first value, a pure function of (seed, the weight's name and shape)."""
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            rule = next(rule for pattern, rule in TABLE if re.fullmatch(pattern, name))
+            generator = torch.Generator().manual_seed(derive_seed(seed, f"initialize {name}"))
+            weight.copy_(rule(torch.empty(weight.shape), generator))

@@ -1,0 +1,225 @@
+"""The encoder-decoder Transformer (Vaswani et al. 2017, "Attention Is All You Need"), whole, top to bottom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clearhead.config import TransformerConfig
+from clearhead.data.batch import Batch
+from clearhead.models.interface import Memory
+from clearhead.nn.cache import CrossCache, SelfCache, StepPlace
+from clearhead.nn.dropout import Dropout
+from clearhead.nn.embedding import TokenEmbedding
+from clearhead.nn.layers import DecoderLayer, EncoderLayer, LayerShape
+from clearhead.nn.masks import causal_mask, padding_mask
+from clearhead.nn.positions import LearnedPositions, SinusoidalPositions
+
+
+class Transformer(nn.Module):
+    """Figure 1 of the paper. Answers ``models.interface.Seq2Seq``.
+
+    Args:
+        config: the sizes and choices.
+        src_vocabulary_size: number of source tokens.
+        tgt_vocabulary_size: number of target tokens, V.
+    """
+
+    def __init__(self, config: TransformerConfig, src_vocabulary_size: int, tgt_vocabulary_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.vocabulary_size = tgt_vocabulary_size
+        self.max_positions = config.max_positions
+        self.src_embedding = TokenEmbedding(src_vocabulary_size, config.d_model)
+        if config.tie == "three-way":
+            self.tgt_embedding = self.src_embedding
+        else:
+            self.tgt_embedding = TokenEmbedding(tgt_vocabulary_size, config.d_model)
+        self.src_positions = _positions(config)
+        self.tgt_positions = _positions(config)
+        self.dropout = Dropout(config.dropout)
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        if config.tie == "none":
+            self.output_weight = nn.Parameter(torch.empty(tgt_vocabulary_size, config.d_model))
+        else:
+            self.output_weight = self.tgt_embedding.weight
+
+    def encode(self, src: Tensor, src_mask: Tensor) -> Memory:
+        """Read N sentences: src (N, S) ids, src_mask (N, S) bool, True where a token is."""
+        positions = self.src_positions(torch.arange(src.shape[1], device=src.device))
+        x = self.dropout(self.src_embedding(src) + positions)  # (N, S, D)
+        return Memory(self.encoder(x, padding_mask(src_mask)), src_mask)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the decoder's hidden vectors (B, T, D) for the whole target at once (teacher forcing)."""
+        memory = self.encode(batch.src, batch.src_mask)
+        length = batch.tgt_input.shape[1]
+        positions = self.tgt_positions(torch.arange(length, device=batch.tgt_input.device))
+        x = self.dropout(self.tgt_embedding(batch.tgt_input) + positions)  # (B, T, D)
+        # Padding lies behind every token, so the causal mask hides it from all that matters.
+        mask = causal_mask(length, device=x.device)
+        return self.decoder(x, memory.hidden, mask, padding_mask(memory.mask))
+
+    def start(self, memory: Memory, max_length: int, rows_per_sentence: int = 1) -> TransformerState:
+        """Return a state of N * rows_per_sentence rows with room for max_length tokens each."""
+        sentences = len(memory.hidden)
+        rows = sentences * rows_per_sentence
+        device = memory.hidden.device
+        crosses, pasts = [], []
+        for layer in self.decoder.layers:
+            keys, values = layer.cross_attention.keys_values(memory.hidden)  # (N, H, S, K)
+            crosses.append(CrossCache(keys.contiguous(), values.contiguous(), padding_mask(memory.mask)))
+            room = (rows, keys.shape[1], max_length, keys.shape[3])
+            pasts.append(SelfCache(keys.new_zeros(room), keys.new_zeros(room)))
+        return TransformerState(
+            lengths=torch.zeros(rows, dtype=torch.int64, device=device),
+            common=0,
+            sentence=torch.arange(sentences, device=device).repeat_interleave(rows_per_sentence),
+            grouped=True,
+            pasts=pasts,
+            crosses=crosses,
+        )
+
+    def step(self, tokens: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
+        """Take in tokens (R, n) and return hidden vectors (R, n, D) and the state, advanced in place."""
+        place = StepPlace.after(state.lengths, state.common, tokens.shape[1])
+        x = self.dropout(self.tgt_embedding(tokens) + self.tgt_positions(place.positions))  # (R, n, D)
+        crosses = state.crosses if state.grouped else [cross.select(state.sentence) for cross in state.crosses]
+        hidden = self.decoder.step(x, state.pasts, crosses, place)
+        state.lengths = state.lengths + tokens.shape[1]
+        state.common = None if state.common is None else place.end
+        return hidden, state
+
+    def project(self, hidden: Tensor, candidates: Tensor | None = None) -> Tensor:
+        """Return logits (..., V) of hidden (..., D), or (..., C) over candidates (C,) ids: the paper's last linear."""
+        weight = self.output_weight if candidates is None else self.output_weight[candidates]
+        return F.linear(hidden, weight)
+
+
+class Encoder(nn.Module):
+    """The stack of encoder layers; pre-norm stacks end in one more normalisation."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        shape = _layer_shape(config)
+        self.layers = nn.ModuleList(EncoderLayer(shape) for _ in range(config.n_encoder_layers))
+        self.norm = nn.LayerNorm(config.d_model) if shape.pre_norm else nn.Identity()
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return the memory (N, S, D) of x (N, S, D)."""
+        for layer in self.layers:
+            x = layer(x, mask)
+        return self.norm(x)
+
+
+class Decoder(nn.Module):
+    """The stack of decoder layers; pre-norm stacks end in one more normalisation."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        shape = _layer_shape(config)
+        self.layers = nn.ModuleList(DecoderLayer(shape) for _ in range(config.n_decoder_layers))
+        self.norm = nn.LayerNorm(config.d_model) if shape.pre_norm else nn.Identity()
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor, memory_mask: Tensor) -> Tensor:
+        """Return the hidden vectors (B, T, D) of x (B, T, D) over memory (B, S, D)."""
+        for layer in self.layers:
+            x = layer(x, memory, mask, memory_mask)
+        return self.norm(x)
+
+    def step(self, x: Tensor, pasts: list[SelfCache], crosses: list[CrossCache], place: StepPlace) -> Tensor:
+        """Return the hidden vectors (R, n, D) of the next n positions; the caches take them in."""
+        for layer, past, cross in zip(self.layers, pasts, crosses):
+            x = layer.step(x, past, cross, place)
+        return self.norm(x)
+
+
+@dataclass
+class TransformerState:
+    """Where decoding stands in R rows. Answers ``models.interface.DecoderState``.
+
+    lengths: (R,) tokens taken in by each row; common: that number where it is the same for all, else None.
+    sentence: (R,) which sentence of the cross-attention caches each row belongs to.
+    grouped: each sentence has equally many rows, lying together in the sentences' order, so that keys are read once.
+    """
+
+    lengths: Tensor
+    common: int | None
+    sentence: Tensor
+    grouped: bool
+    pasts: list[SelfCache]
+    crosses: list[CrossCache]
+
+    def select(self, rows: Tensor) -> TransformerState:
+        """Return the state whose row i is this one's row rows[i]; sentences without a row leave."""
+        sentence = self.sentence[rows]
+        live, sentence = sentence.unique(return_inverse=True)
+        crosses = self.crosses
+        if len(live) < len(crosses[0].keys):
+            crosses = [cross.select(live) for cross in crosses]
+        filled = self._filled()
+        lengths = self.lengths[rows]
+        return TransformerState(
+            lengths=lengths,
+            common=_common(lengths) if self.common is None else self.common,
+            sentence=sentence,
+            grouped=_is_grouped(sentence, len(live)),
+            pasts=[past.select(rows, filled) for past in self.pasts],
+            crosses=crosses,
+        )
+
+    def join(self, other: TransformerState) -> TransformerState:
+        """Return the state with other's rows (and sentences) behind this one's."""
+        sentences = len(self.crosses[0].keys)
+        sentence = torch.cat([self.sentence, other.sentence + sentences])
+        lengths = torch.cat([self.lengths, other.lengths])
+        filled, other_filled = self._filled(), other._filled()
+        return TransformerState(
+            lengths=lengths,
+            common=_common(lengths),
+            sentence=sentence,
+            grouped=_is_grouped(sentence, sentences + len(other.crosses[0].keys)),
+            pasts=[a.join(b, filled, other_filled) for a, b in zip(self.pasts, other.pasts)],
+            crosses=[a.join(b) for a, b in zip(self.crosses, other.crosses)],
+        )
+
+    def _filled(self) -> int:
+        if self.common is not None:
+            return self.common
+        return int(self.lengths.max()) if len(self.lengths) else 0
+
+
+def _common(lengths: Tensor) -> int | None:
+    if len(lengths) == 0:
+        return 0
+    low, high = (int(x) for x in lengths.aminmax())
+    return low if low == high else None
+
+
+def _is_grouped(sentence: Tensor, sentences: int) -> bool:
+    if sentences == 0 or len(sentence) % sentences:
+        return False
+    expected = torch.arange(sentences, device=sentence.device).repeat_interleave(len(sentence) // sentences)
+    return torch.equal(sentence, expected)
+
+
+def _positions(config: TransformerConfig) -> nn.Module:
+    kind = {"sinusoidal": SinusoidalPositions, "learned": LearnedPositions}[config.positions]
+    return kind(config.max_positions, config.d_model)
+
+
+def _layer_shape(config: TransformerConfig) -> LayerShape:
+    return LayerShape(
+        d_model=config.d_model,
+        d_ff=config.d_ff,
+        n_heads=config.n_heads,
+        pre_norm=config.norm == "pre",
+        activation=config.activation,
+        dropout=config.dropout,
+        attention_dropout=config.attention_dropout,
+        feed_forward_dropout=config.feed_forward_dropout,
+    )

@@ -1,0 +1,114 @@
+"""Keys and values that decoding keeps: self-attention's grow a token a step, cross-attention's are made once a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from clearhead.nn.masks import causal_mask
+
+
+@dataclass(frozen=True)
+class StepPlace:
+    """Where the next n tokens of R rows go; made once a step and shared by all layers.
+
+    positions: (R, n) places of the new tokens, counted from 0.
+    common: the first place where it is the same for all rows (then a slice is written), else None.
+    end: how many places are filled in the longest row after the step.
+    mask: broadcastable to (R, H, n, end), True where a new token may attend; None for everywhere.
+    """
+
+    positions: Tensor
+    common: int | None
+    end: int
+    mask: Tensor | None
+
+    @classmethod
+    def after(cls, lengths: Tensor, common: int | None, n: int) -> StepPlace:
+        """Return the place behind rows of ``lengths`` (R,), all of length ``common`` if that is not None."""
+        positions = lengths[:, None] + torch.arange(n, device=lengths.device)
+        if common is not None:
+            mask = causal_mask(n, common, lengths.device) if n > 1 else None
+            return cls(positions, common, common + n, mask)
+        end = int(lengths.max()) + n
+        mask = torch.arange(end, device=lengths.device) <= positions[:, None, :, None]  # (R, 1, n, end)
+        return cls(positions, None, end, mask)
+
+
+class SelfCache:
+    """The keys and values of one layer's self-attention in R rows, in buffers with room for T positions.
+
+    keys, values: (R, H, T, K); what lies behind a row's length has no meaning.
+    """
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        self.keys = keys
+        self.values = values
+
+    def append(self, keys: Tensor, values: Tensor, place: StepPlace) -> tuple[Tensor, Tensor]:
+        """Write keys and values (R, H, n, K) in place and return all so far, (R, H, end, K)."""
+        for buffer, new in ((self.keys, keys), (self.values, values)):
+            if place.common is not None:
+                buffer[:, :, place.common : place.end] = new
+            else:
+                rows = torch.arange(len(buffer), device=buffer.device)[:, None]
+                buffer[rows, :, place.positions] = new.transpose(1, 2).to(buffer.dtype)  # indexed: (R, n, H, K)
+        return self.keys[:, :, : place.end], self.values[:, :, : place.end]
+
+    def select(self, rows: Tensor, filled: int) -> SelfCache:
+        """Return the cache of ``rows`` (R',); only the first ``filled`` positions are worth keeping."""
+        return SelfCache(_select(self.keys, rows, filled), _select(self.values, rows, filled))
+
+    def join(self, other: SelfCache, filled: int, other_filled: int) -> SelfCache:
+        """Return the cache of this one's rows and then ``other``'s, with room for the longer of the two."""
+        return SelfCache(
+            _join(self.keys, other.keys, filled, other_filled), _join(self.values, other.values, filled, other_filled)
+        )
+
+
+def _select(buffer: Tensor, rows: Tensor, filled: int) -> Tensor:
+    new = buffer.new_empty(len(rows), *buffer.shape[1:])
+    new[:, :, :filled] = buffer[:, :, :filled].index_select(0, rows)
+    return new
+
+
+def _join(first: Tensor, second: Tensor, filled: int, second_filled: int) -> Tensor:
+    _, heads, room, d_k = first.shape
+    new = first.new_zeros(len(first) + len(second), heads, max(room, second.shape[2]), d_k)
+    new[: len(first), :, :filled] = first[:, :, :filled]
+    new[len(first) :, :, :second_filled] = second[:, :, :second_filled]
+    return new
+
+
+class CrossCache:
+    """The keys and values of one layer's cross-attention, kept once for each of N sentences."""
+
+    def __init__(self, keys: Tensor, values: Tensor, mask: Tensor) -> None:
+        self.keys = keys  # (N, H, S, K)
+        self.values = values  # (N, H, S, K)
+        self.mask = mask  # (N, 1, 1, S) bool
+
+    def select(self, sentences: Tensor) -> CrossCache:
+        """Return the cache of ``sentences`` (N',) only, or of each row's sentence."""
+        return CrossCache(
+            self.keys.index_select(0, sentences),
+            self.values.index_select(0, sentences),
+            self.mask.index_select(0, sentences),
+        )
+
+    def join(self, other: CrossCache) -> CrossCache:
+        """Return the cache of this one's sentences and then ``other``'s, padded to the longer sources."""
+        length = max(self.keys.shape[2], other.keys.shape[2])
+        return CrossCache(
+            torch.cat([_pad(self.keys, 2, length), _pad(other.keys, 2, length)]),
+            torch.cat([_pad(self.values, 2, length), _pad(other.values, 2, length)]),
+            torch.cat([_pad(self.mask, 3, length), _pad(other.mask, 3, length)]),
+        )
+
+
+def _pad(x: Tensor, dim: int, length: int) -> Tensor:
+    shape = list(x.shape)
+    shape[dim] = length - shape[dim]
+    return torch.cat([x, x.new_zeros(shape)], dim)

@@ -1,0 +1,20 @@
+"""From token ids to vectors."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class TokenEmbedding(nn.Module):
+    """One learned vector a token, scaled by sqrt(d_model) (Vaswani et al. 2017, section 3.4)."""
+
+    def __init__(self, vocabulary_size: int, d_model: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(vocabulary_size, d_model))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return the vectors (..., D) of tokens (...)."""
+        return nn.functional.embedding(tokens, self.weight) * math.sqrt(self.weight.shape[1])

@@ -1,0 +1,115 @@
+"""The encoder's and the decoder's layer: sublayers, each with its residual connection and layer normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from clearhead.nn.attention import MultiHeadAttention
+from clearhead.nn.cache import CrossCache, SelfCache, StepPlace
+from clearhead.nn.dropout import Dropout
+from clearhead.nn.feed_forward import FeedForward
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """What a layer needs to know to be built."""
+
+    d_model: int
+    d_ff: int
+    n_heads: int
+    pre_norm: bool
+    activation: str
+    dropout: float
+    attention_dropout: float
+    feed_forward_dropout: float
+
+    def attention(self) -> MultiHeadAttention:
+        """Return a new multi-head attention of this shape."""
+        return MultiHeadAttention(self.d_model, self.n_heads, self.attention_dropout)
+
+    def feed_forward(self) -> FeedForward:
+        """Return a new feed-forward network of this shape."""
+        return FeedForward(self.d_model, self.d_ff, self.activation, self.feed_forward_dropout)
+
+    def residual(self) -> Residual:
+        """Return a new residual connection of this shape."""
+        return Residual(self.d_model, self.pre_norm, self.dropout)
+
+
+class Residual(nn.Module):
+    """Add and norm around a sublayer (Vaswani et al. 2017, sections 3.1 and 5.4).
+
+    Post-norm, the paper's: LayerNorm(x + Dropout(sublayer(x))). Pre-norm: x + Dropout(sublayer(LayerNorm(x))).
+    """
+
+    def __init__(self, d_model: int, pre_norm: bool, dropout_p: float) -> None:
+        super().__init__()
+        self.pre_norm = pre_norm
+        self.norm = nn.LayerNorm(d_model)
+        self.dropout = Dropout(dropout_p)
+
+    def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return x (B, T, D) with the sublayer's word added, normalised."""
+        if self.pre_norm:
+            return x + self.dropout(sublayer(self.norm(x)))
+        return self.norm(x + self.dropout(sublayer(x)))
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention, then feed-forward (Vaswani et al. 2017, section 3.1)."""
+
+    def __init__(self, shape: LayerShape) -> None:
+        super().__init__()
+        self.self_attention = shape.attention()
+        self.self_attention_residual = shape.residual()
+        self.feed_forward = shape.feed_forward()
+        self.feed_forward_residual = shape.residual()
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return the layer's output, (B, S, D) -> (B, S, D); mask: broadcastable to (B, H, S, S)."""
+        x = self.self_attention_residual(x, lambda y: self.self_attention(y, y, mask))
+        return self.feed_forward_residual(x, self.feed_forward)
+
+
+class DecoderLayer(nn.Module):
+    """Masked self-attention, cross-attention over the memory, feed-forward (Vaswani et al. 2017, section 3.1)."""
+
+    def __init__(self, shape: LayerShape) -> None:
+        super().__init__()
+        self.self_attention = shape.attention()
+        self.self_attention_residual = shape.residual()
+        self.cross_attention = shape.attention()
+        self.cross_attention_residual = shape.residual()
+        self.feed_forward = shape.feed_forward()
+        self.feed_forward_residual = shape.residual()
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor, memory_mask: Tensor) -> Tensor:
+        """Return the layer's output for all positions at once, (B, T, D) -> (B, T, D).
+
+        memory: (B, S, D); mask: broadcastable to (B, H, T, T); memory_mask: broadcastable to (B, H, T, S).
+        """
+        x = self.self_attention_residual(x, lambda y: self.self_attention(y, y, mask))
+        x = self.cross_attention_residual(x, lambda y: self.cross_attention(y, memory, memory_mask))
+        return self.feed_forward_residual(x, self.feed_forward)
+
+    def step(self, x: Tensor, past: SelfCache, memory: CrossCache, place: StepPlace) -> Tensor:
+        """Return the layer's output for the next n positions of R rows, (R, n, D) -> (R, n, D); ``past`` takes them in.
+
+        memory: the keys and values of the G groups that the rows fall into, R = G * W, a group's rows lying together.
+        """
+        x = self.self_attention_residual(x, lambda y: self._attend_past(y, past, place))
+        x = self.cross_attention_residual(x, lambda y: self._attend_memory(y, memory))
+        return self.feed_forward_residual(x, self.feed_forward)
+
+    def _attend_past(self, x: Tensor, past: SelfCache, place: StepPlace) -> Tensor:
+        attention = self.self_attention
+        keys, values = past.append(*attention.keys_values(x), place)
+        return attention.attend(attention.queries(x), keys, values, place.mask)
+
+    def _attend_memory(self, x: Tensor, memory: CrossCache) -> Tensor:
+        attention = self.cross_attention
+        grouped = x.reshape(len(memory.keys), -1, x.shape[-1])  # (R, n, D) -> (G, W * n, D): a group shares its keys
+        return attention.attend(attention.queries(grouped), memory.keys, memory.values, memory.mask).view_as(x)
