@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from clearhead.data.corpus import ParallelCorpus
 
 
 @dataclass(frozen=True)
@@ -28,3 +33,24 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on ``device``."""
         return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__dataclass_fields__))
+
+
+def collate(corpus: ParallelCorpus, indexes: np.ndarray, pad_id: int, decoder_start_id: int) -> Batch:
+    """Return the pairs ``indexes`` (B,) of ``corpus`` as a batch on the CPU, in that order.
+
+    pad_id: written after each row's end, on both sides; the masks follow from the lengths, not from it.
+    decoder_start_id: what a target starts from (apart from bos_id; a config may make it eos or pad).
+    """
+    src, src_lengths = corpus.src_rows(indexes, pad_id)
+    tgt, tgt_lengths = corpus.tgt_rows(indexes, pad_id)
+    tgt_mask = np.arange(tgt.shape[1]) < tgt_lengths[:, None]
+    tgt_input = np.full_like(tgt, pad_id)  # (B, T): the output one place to the right
+    tgt_input[:, :1] = decoder_start_id
+    tgt_input[:, 1:][tgt_mask[:, 1:]] = tgt[:, :-1][tgt_mask[:, 1:]]
+    return Batch(
+        src=torch.from_numpy(src),
+        src_mask=torch.from_numpy(np.arange(src.shape[1]) < src_lengths[:, None]),
+        tgt_input=torch.from_numpy(tgt_input),
+        tgt_output=torch.from_numpy(tgt),
+        tgt_mask=torch.from_numpy(tgt_mask),
+    )

@@ -1,4 +1,4 @@
-"""All randomness is keyed: what is drawn is a pure function of (seed, purpose, step or pair), never of what came before."""
+"""All randomness is keyed: a draw is a pure function of (seed, purpose, step or pair), not of earlier draws."""
 
 from __future__ import annotations
 
