@@ -1,0 +1,313 @@
+"""Subword tokenizers (BPE or unigram, with bytes for rare characters) that give every text back exactly, in NFC.
+
+Layout of the ids, the same for every vocabulary:
+
+    0 <pad>   1 <unk>   2 <bos>   3 <eos>
+    4..67     reserved: language tags first, by name ("<2de>"), then placeholders
+    68..323   the 256 bytes ("<0x00>".."<0xff>" as the library spells them), for characters without a token
+    324..     what was learnt: characters and subwords; a space at a subword's front is the word boundary
+
+A text is read as its NFC form with one space in front, so that a word is the same token wherever it stands; decoding
+joins the tokens' bytes and takes that space off. Names in angle brackets cannot arise from text: "<" is always a
+word and a token of its own, so that "</s>", "<pad>" or "<0x41>" in a text, however frequent, stays text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
+from unicodedata import normalize
+
+import tokenizers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
+
+from clearhead.config import TokenizerConfig
+from clearhead.errors import ConfigError, CorpusError, RunError, UsageError
+
+SPECIALS = ("<pad>", "<unk>", "<bos>", "<eos>")
+RESERVED = 64
+BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
+FIRST_BYTE = len(SPECIALS) + RESERVED
+FIRST_LEARNT = FIRST_BYTE + len(BYTES)
+
+WORD = (
+    r" ?&#?[\p{L}\p{N}]+;"  # an escaped character: Moses' &apos; or HTML's &#39;
+    r"| ?[\p{L}\p{M}]+(?:[-'’][\p{L}\p{M}]+)*"  # letters; hyphen and apostrophe inside (t-shirt, don't)
+    r"| ?\p{N}+"
+    r"|<"  # always alone: see the module's docstring
+    r"| ?[^\s\p{L}\p{M}\p{N}<]+"  # punctuation, symbols, emoji
+    r"|\s"
+)
+"""What subwords are learnt and looked up in; subwords never cross words."""
+
+COVERAGE = 0.9998
+"""The most frequent characters that together make up this share of the corpus get a token each; a rarer one is spelt
+in bytes. Without it a large corpus's thousands of stray characters would take the place of subwords."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token over its characters: ``start`` and ``end`` are character offsets in the text's NFC form."""
+
+    id: int
+    text: str
+    start: int
+    end: int
+
+
+class Tokenizer:
+    """Turns text into token ids and back; ``decode(encode(s)) == NFC(s)`` for every string."""
+
+    def __init__(self, json_text: str, decoder_start: str = "bos") -> None:
+        """Use ``Tokenizer.train`` or ``Tokenizer.from_json``."""
+        _keep_forks_quiet()
+        self._json = json_text
+        self._model = tokenizers.Tokenizer.from_str(json_text)
+        self._model.normalizer = None  # _read does it with Python's Unicode tables, so that the round trip is exact
+        self._names = _names_by_id(self._model.get_vocab())
+        self._bytes = [b""] * FIRST_BYTE + [bytes([byte]) for byte in range(256)]
+        self._bytes += [name.encode() for name in self._names[FIRST_LEARNT:]]
+        self._ids = {name: id for id, name in enumerate(self._names)}
+        self.pad_id, self.unk_id, self.bos_id, self.eos_id = range(len(SPECIALS))
+        self.decoder_start_id = self._ids[f"<{decoder_start}>"]
+
+    @classmethod
+    def train(cls, lines: Iterable[str], config: TokenizerConfig, tags: Sequence[str] = ()) -> Tokenizer:
+        """Learn a vocabulary from ``lines``, which are read once and not held; the same lines give the same bytes.
+
+        Args:
+            lines: sentences, in any normal form.
+            config: kind and size of the vocabulary.
+            tags: names of language tags; at most 64.
+
+        Raises:
+            CorpusError: no text, or not enough of it for ``config.vocabulary_size`` tokens.
+            ConfigError: a tag's name is taken or empty, or there are too many.
+        """
+        names = _fixed_names(tags)
+        size = config.vocabulary_size
+        model = _learn_bpe(_prepared(lines), names, size)
+        return cls(model.to_str(), config.decoder_start)
+
+    @classmethod
+    def from_json(cls, text: str, decoder_start: str = "bos") -> Tokenizer:
+        """Return the tokenizer that ``to_json`` wrote.
+
+        Raises:
+            RunError: the text is not a tokenizer of this layout.
+        """
+        try:
+            return cls(text, decoder_start)
+        except RunError:
+            raise
+        except Exception as error:  # the library raises plain Exception
+            raise RunError("bad-tokenizer", problem=str(error).partition("\n")[0]) from error
+
+    def to_json(self) -> str:
+        """Return the tokenizer as JSON in the library's own format; ``from_json`` gives it back."""
+        return self._json
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 of ``to_json`` in hex."""
+        return hashlib.sha256(self._json.encode()).hexdigest()
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of tokens, special, reserved and byte ones included."""
+        return len(self._names)
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of ``text``, without bos or eos.
+
+        Raises:
+            UsageError: the text holds a lone surrogate, which no Unicode text does.
+        """
+        return self._model.encode(_read(text), add_special_tokens=False).ids
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each text, on all processors at once."""
+        encodings = self._model.encode_batch_fast([_read(text) for text in texts], add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of ``ids``; special and reserved ids say nothing, bytes that are no UTF-8 become U+FFFD."""
+        text = b"".join([self._bytes[id] for id in ids]).decode("utf-8", errors="replace")
+        return text.removeprefix(" ")
+
+    def decode_batch(self, batch: Iterable[Iterable[int]]) -> list[str]:
+        """Return the text of each sequence of ids."""
+        return [self.decode(ids) for ids in batch]
+
+    def tokens(self, text: str) -> list[Token]:
+        """Return the tokens of ``text`` over its characters; all bytes of one character point to that character."""
+        read = _read(text)
+        character = [
+            i for i, c in enumerate(read, -1) for _ in c.encode()
+        ]  # byte -> its character; the front space is -1
+        tokens, at = [], 0
+        for id in self._model.encode(read, add_special_tokens=False).ids:
+            first, last = character[at], character[at + len(self._bytes[id]) - 1]
+            tokens.append(Token(id, self._names[id], max(first, 0), last + 1))
+            at += len(self._bytes[id])
+        return tokens
+
+    def token_text(self, id: int) -> str:
+        """Return the token's name: " the", "<0xE2>", "<eos>"."""
+        return self._names[id]
+
+    def tag_id(self, name: str) -> int:
+        """Return the id of a language tag.
+
+        Raises:
+            ConfigError: the tokenizer was not trained with this tag.
+        """
+        reserved = self._names[len(SPECIALS) : FIRST_BYTE]
+        if f"<{name}>" not in reserved:
+            known = [tag[1:-1] for i, tag in enumerate(reserved) if tag != _placeholder(i)]
+            raise ConfigError("unknown-tag", tag=name, known=", ".join(known) or "-")
+        return self._ids[f"<{name}>"]
+
+
+@dataclass(frozen=True)
+class TokenizerPair:
+    """The tokenizers of the two languages; one and the same where the vocabulary is joint."""
+
+    src: Tokenizer
+    tgt: Tokenizer
+
+    @property
+    def joint(self) -> bool:
+        """Whether both languages share one vocabulary."""
+        return self.src is self.tgt
+
+    @classmethod
+    def train(
+        cls, src_lines: Iterable[str], tgt_lines: Iterable[str], config: TokenizerConfig, tags: Sequence[str] = ()
+    ) -> TokenizerPair:
+        """Learn a vocabulary of both languages, or one of each; each iterable is read once, source first.
+
+        Raises: as ``Tokenizer.train``.
+        """
+        if config.joint:
+            both = Tokenizer.train(chain(src_lines, tgt_lines), config, tags)
+            return cls(both, both)
+        return cls(Tokenizer.train(src_lines, config, tags), Tokenizer.train(tgt_lines, config, tags))
+
+
+# --- reading text -------------------------------------------------------------------------------------------------
+
+
+def _read(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        character = f"U+{ord(text[error.start]):04X}"
+        raise UsageError("lone-surrogate", column=error.start + 1, character=character) from error
+    return " " + normalize("NFC", text) if text else ""
+
+
+def _prepared(lines: Iterable[str]) -> Iterator[str]:
+    return (_read(line) for line in lines)
+
+
+@cache
+def _keep_forks_quiet() -> None:
+    """Let a forked child tokenise on one thread: the library's threads do not survive a fork, and it warns of that."""
+    name = "TOKENIZERS_PARALLELISM"
+    if name not in os.environ and hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=lambda: os.environ.__setitem__(name, "false"), after_in_parent=lambda: os.environ.__delitem__(name)
+        )
+
+
+# --- the layout ---------------------------------------------------------------------------------------------------
+
+
+def _placeholder(i: int) -> str:
+    return f"<reserved-{i}>"
+
+
+def _fixed_names(tags: Sequence[str]) -> list[str]:
+    """Return the names of the ids below ``FIRST_LEARNT``."""
+    if len(tags) > RESERVED:
+        raise ConfigError("bad-tag", tag=tags[RESERVED], problem=f"{len(tags)} tags", limit=RESERVED)
+    reserved = [f"<{tag}>" for tag in tags] + [_placeholder(i) for i in range(len(tags), RESERVED)]
+    names = [*SPECIALS, *reserved, *BYTES]
+    for tag in tags:
+        if not tag or names.count(f"<{tag}>") > 1:
+            raise ConfigError("bad-tag", tag=tag, problem="empty" if not tag else "the name is taken", limit=RESERVED)
+    return names
+
+
+def _names_by_id(vocabulary: dict[str, int]) -> list[str]:
+    names = sorted(vocabulary, key=lambda name: vocabulary[name])
+    layout = (*names[: len(SPECIALS)], *names[FIRST_BYTE:FIRST_LEARNT])
+    if layout != (*SPECIALS, *BYTES) or sorted(vocabulary.values()) != list(range(len(names))):
+        raise RunError("bad-tokenizer", problem="other special or byte tokens")
+    return names
+
+
+def _assemble(model: models.Model) -> tokenizers.Tokenizer:
+    """Put ``model`` behind the reading of text; normaliser and decoder say to other programs what is done here."""
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Prepend(" ")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), "isolated")
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    return tokenizer
+
+
+# --- learning -----------------------------------------------------------------------------------------------------
+
+
+def _alphabet(counts: Counter[str], limit: int) -> set[str]:
+    """Return the characters that get a token: the most frequent ones up to ``COVERAGE``, at most ``limit``."""
+    budget = COVERAGE * counts.total()
+    alphabet: set[str] = set()
+    for character, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        if budget <= 0 or len(alphabet) == limit:
+            break
+        alphabet.add(character)
+        budget -= count
+    return alphabet
+
+
+def _counting(lines: Iterable[str], counts: Counter[str]) -> Iterator[str]:
+    for line in lines:
+        counts.update(line)
+        yield line
+
+
+def _learn_bpe(lines: Iterable[str], names: list[str], size: int) -> tokenizers.Tokenizer:
+    """Byte-pair encoding (Sennrich et al. 2016) over characters; what holds a rare character is left out.
+
+    The library's own limit on the alphabet is not the same in every run where counts are equal. BPE is greedy, so the
+    first merges do not depend on how many are asked for: more are asked for, and those with a rare character skipped.
+    """
+    spare = 1 << 16  # no corpus has so many rare characters
+    learner = _assemble(models.BPE())
+    learner.normalizer = None
+    counts: Counter[str] = Counter()
+    trainer = trainers.BpeTrainer(vocab_size=size + spare, min_frequency=2, show_progress=False)
+    learner.train_from_iterator(_counting(lines, counts), trainer)
+    if not counts:
+        raise CorpusError("no-text")
+
+    kept = [*names, *sorted(_alphabet(counts, (size - FIRST_LEARNT) // 2))]
+    vocabulary = {name: id for id, name in enumerate(kept)}
+    merges = []
+    for left, right in json.loads(learner.to_str())["model"]["merges"]:
+        if len(vocabulary) == size:
+            break
+        if left in vocabulary and right in vocabulary:
+            merges.append((left, right))
+            vocabulary.setdefault(left + right, len(vocabulary))
+    if len(vocabulary) < size:
+        raise CorpusError("vocabulary-too-large", wanted=size, possible=len(vocabulary))
+    return _assemble(models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>", byte_fallback=True))
