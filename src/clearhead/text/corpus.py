@@ -17,7 +17,7 @@ from clearhead.config import BuiltIn, ParallelFiles, Source, TsvColumns, expand_
 from clearhead.errors import CorpusError
 
 MAX_LINE_BYTES = 1_000_000
-"""No sentence is this long (a whole novel is half of it): a longer line is a file of another kind, or has lost its ends."""
+"""No sentence is this long (a novel is half of it): a longer line is another kind of file, or has lost its ends."""
 
 Line = str | CorpusError
 """A line's text, or what is wrong with it: the reader raises that or counts it, as the user asked."""
@@ -91,7 +91,7 @@ def read_pairs(source: Source, root: str, skip_bad_lines: bool, lost: LostPairs)
     Args:
         source: two files, a TSV or a built-in corpus; its paths start from ``root``.
         root: folder; may name environment variables.
-        skip_bad_lines: drop and count a line that is not UTF-8, too long or short of columns, where it would be an error.
+        skip_bad_lines: drop and count a line that is not UTF-8, too long or short of columns, instead of raising.
         lost: the count to add to; a pair yielded is counted as kept (see ``LostPairs.drop_kept``).
 
     Raises:

@@ -29,6 +29,7 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, tra
 
 from clearhead.config import TokenizerConfig
 from clearhead.errors import ConfigError, CorpusError, RunError, UsageError
+from clearhead.text.unigram import learn_unigram
 
 SPECIALS = ("<pad>", "<unk>", "<bos>", "<eos>")
 RESERVED = 64
@@ -90,10 +91,9 @@ class Tokenizer:
             CorpusError: no text, or not enough of it for ``config.vocabulary_size`` tokens.
             ConfigError: a tag's name is taken or empty, or there are too many.
         """
-        names = _fixed_names(tags)
-        size = config.vocabulary_size
-        model = _learn_bpe(_prepared(lines), names, size)
-        return cls(model.to_str(), config.decoder_start)
+        learn = {"bpe": _learn_bpe, "unigram": _learn_unigram}[config.kind]
+        model = learn(map(_read, lines), _fixed_names(tags), config.vocabulary_size)
+        return cls(_assemble(model).to_str(), config.decoder_start)
 
     @classmethod
     def from_json(cls, text: str, decoder_start: str = "bos") -> Tokenizer:
@@ -213,10 +213,6 @@ def _read(text: str) -> str:
     return " " + normalize("NFC", text) if text else ""
 
 
-def _prepared(lines: Iterable[str]) -> Iterator[str]:
-    return (_read(line) for line in lines)
-
-
 @cache
 def _keep_forks_quiet() -> None:
     """Let a forked child tokenise on one thread: the library's threads do not survive a fork, and it warns of that."""
@@ -258,9 +254,13 @@ def _assemble(model: models.Model) -> tokenizers.Tokenizer:
     """Put ``model`` behind the reading of text; normaliser and decoder say to other programs what is done here."""
     tokenizer = tokenizers.Tokenizer(model)
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Prepend(" ")])
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), "isolated")
+    tokenizer.pre_tokenizer = _words()
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
     return tokenizer
+
+
+def _words() -> pre_tokenizers.PreTokenizer:
+    return pre_tokenizers.Split(Regex(WORD), "isolated")
 
 
 # --- learning -----------------------------------------------------------------------------------------------------
@@ -268,6 +268,8 @@ def _assemble(model: models.Model) -> tokenizers.Tokenizer:
 
 def _alphabet(counts: Counter[str], limit: int) -> set[str]:
     """Return the characters that get a token: the most frequent ones up to ``COVERAGE``, at most ``limit``."""
+    if not counts:
+        raise CorpusError("no-text")
     budget = COVERAGE * counts.total()
     alphabet: set[str] = set()
     for character, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
@@ -278,26 +280,29 @@ def _alphabet(counts: Counter[str], limit: int) -> set[str]:
     return alphabet
 
 
-def _counting(lines: Iterable[str], counts: Counter[str]) -> Iterator[str]:
-    for line in lines:
-        counts.update(line)
-        yield line
+def _check_size(possible: int, wanted: int) -> None:
+    if possible < wanted:
+        raise CorpusError("vocabulary-too-large", wanted=wanted, possible=possible)
 
 
-def _learn_bpe(lines: Iterable[str], names: list[str], size: int) -> tokenizers.Tokenizer:
-    """Byte-pair encoding (Sennrich et al. 2016) over characters; what holds a rare character is left out.
+def _learn_bpe(lines: Iterable[str], names: list[str], size: int) -> models.Model:
+    """Byte-pair encoding (Sennrich et al. 2016) over characters; a merge that holds a rare character is left out.
 
-    The library's own limit on the alphabet is not the same in every run where counts are equal. BPE is greedy, so the
-    first merges do not depend on how many are asked for: more are asked for, and those with a rare character skipped.
+    The library's own limit on the alphabet differs between runs where counts are equal. BPE is greedy, so the first
+    merges do not depend on how many are asked for: more are asked for, and those with a rare character skipped.
     """
     spare = 1 << 16  # no corpus has so many rare characters
-    learner = _assemble(models.BPE())
-    learner.normalizer = None
     counts: Counter[str] = Counter()
+
+    def counted() -> Iterator[str]:
+        for line in lines:
+            counts.update(line)
+            yield line
+
+    learner = tokenizers.Tokenizer(models.BPE())
+    learner.pre_tokenizer = _words()
     trainer = trainers.BpeTrainer(vocab_size=size + spare, min_frequency=2, show_progress=False)
-    learner.train_from_iterator(_counting(lines, counts), trainer)
-    if not counts:
-        raise CorpusError("no-text")
+    learner.train_from_iterator(counted(), trainer)
 
     kept = [*names, *sorted(_alphabet(counts, (size - FIRST_LEARNT) // 2))]
     vocabulary = {name: id for id, name in enumerate(kept)}
@@ -308,6 +313,23 @@ def _learn_bpe(lines: Iterable[str], names: list[str], size: int) -> tokenizers.
         if left in vocabulary and right in vocabulary:
             merges.append((left, right))
             vocabulary.setdefault(left + right, len(vocabulary))
-    if len(vocabulary) < size:
-        raise CorpusError("vocabulary-too-large", wanted=size, possible=len(vocabulary))
-    return _assemble(models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>", byte_fallback=True))
+    _check_size(len(vocabulary), size)
+    return models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>", byte_fallback=True)
+
+
+def _learn_unigram(lines: Iterable[str], names: list[str], size: int) -> models.Model:
+    """A unigram language model over pieces (Kudo 2018): see ``unigram.py``."""
+    words: Counter[str] = Counter()
+    splitter = _words()
+    for line in lines:
+        words.update(word for word, _ in splitter.pre_tokenize_str(line))
+    counts: Counter[str] = Counter()
+    for word, count in words.items():
+        for character in word:
+            counts[character] += count
+
+    alphabet = _alphabet(counts, (size - FIRST_LEARNT) // 2)
+    pieces = learn_unigram(words, alphabet, size - len(names))
+    _check_size(len(names) + len(pieces), size)
+    fixed = [(name, 0.0) for name in names]  # never chosen by score: see the module's docstring
+    return models.Unigram(fixed + pieces, unk_id=SPECIALS.index("<unk>"), byte_fallback=True)
