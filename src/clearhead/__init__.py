@@ -1,0 +1,23 @@
+"""clearhead: train, run and see through Transformers, from a parallel corpus to a translator.
+
+``from clearhead import Translator`` is the way in for programs; the import of torch waits until that name is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clearhead.version import __version__
+
+if TYPE_CHECKING:
+    from clearhead.decoding.translator import Translation, Translator
+
+__all__ = ["Translation", "Translator", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name in ("Translation", "Translator"):
+        from clearhead.decoding import translator
+
+        return getattr(translator, name)
+    raise AttributeError(f"module 'clearhead' has no attribute {name!r}")

@@ -1,0 +1,85 @@
+"""What a training says of itself on stderr: a bar where a person looks on, plain lines where a file does."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import Progress as Bar
+
+from clearhead.training.events import Event, Finished, Progress, Saved, Skipped, Started, Validated
+
+
+class ProgressDisplay:
+    """Shows training events; used as ``with ProgressDisplay() as display: display(event)``."""
+
+    def __init__(self) -> None:
+        self.bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[numbers]}", markup=False),
+            console=Console(stderr=True, highlight=False),
+            disable=not sys.stderr.isatty(),
+            transient=True,
+        )
+        self.task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show ``event``."""
+        if isinstance(event, Started):
+            self.task = self.bar.add_task("training", total=event.max_steps, completed=event.step, numbers="")
+        if isinstance(event, Progress) and self.task is not None:
+            self.bar.update(self.task, completed=event.step, numbers=numbers(event))
+            if not self.bar.disable:
+                return
+        for line in lines(event):
+            self.bar.console.print(line, markup=False, soft_wrap=True)
+
+
+def numbers(event: Progress) -> str:
+    """Return the figures that stand beside the bar."""
+    return f"loss {event.loss:.3f}  {event.tokens_per_s:,.0f} target tokens/s  {clock(event.remaining_s)} left"
+
+
+def lines(event: Event) -> list[str]:
+    """Return what there is to say about ``event``, in lines."""
+    match event:
+        case Started():
+            return [
+                f"{event.parameters:,} parameters; {event.train_pairs:,} training and {event.valid_pairs:,} validation "
+                f"pairs; {event.precision} on {event.device}, {event.threads} threads; "
+                f"from step {event.step} to {event.max_steps}"
+            ]
+        case Progress():
+            return [f"step {event.step}  epoch {event.epoch}  {numbers(event)}"]
+        case Validated():
+            scores = "  ".join(f"{name} {value:.3f}" for name, value in event.scores.items())
+            said = [f"step {event.step}  validation  {scores}{'  (best so far)' if event.best else ''}"]
+            if event.samples:
+                sample = event.samples[event.step % len(event.samples)]
+                said += [f"    src  {sample.src}", f"    ref  {sample.ref}", f"    hyp  {sample.hyp}"]
+            return said
+        case Skipped():
+            return [f"step {event.step}  skipped: {event.reason}"]
+        case Saved():
+            return []
+        case Finished():
+            return [f"finished at step {event.step} ({event.reason}) after {clock(event.elapsed_s)}: {event.weights}"]
+
+
+def clock(seconds: float) -> str:
+    """Return ``seconds`` as h:mm:ss or m:ss."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"

@@ -1,0 +1,116 @@
+"""The config: what differs from the defaults is enough, and what is wrong is answered with the nearest right name."""
+
+import pytest
+import tomli_w
+from pydantic import ValidationError
+
+from clearhead.config import PRESETS, RunConfig, TransformerConfig, expand_root, make_config, read_config, with_overrides
+from clearhead.errors import ConfigError, RunError
+
+
+def test_a_config_comes_back_from_its_own_file(tmp_path):
+    sources = [{"src": "a", "tgt": "b", "weight": 2.0}, {"tsv": "c", "header": True}, {"builtin": "starter-ko-en"}]
+    config = make_config({"data": {"sources": sources}, "model": {"preset": "tiny"}}, ["training.betas=[0.9, 0.997]"])
+    path = tmp_path / "run.toml"
+    path.write_text(tomli_w.dumps(config.model_dump(exclude_none=True)), encoding="utf-8")
+    assert read_config(path) == config
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_what_differs_from_the_paper(name):
+    model = make_config({"model": {"preset": name, "dropout": 0.25}}).model
+    assert model == TransformerConfig(**{**PRESETS[name], "dropout": 0.25})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("training.max_steps=5", 5), ("training.max_steps = 5", 5), ("training.max_steps=5_0", 50)],
+)
+def test_set_takes_toml_values(value, expected):
+    assert make_config({}, [value]).training.max_steps == expected
+
+
+def test_set_takes_bare_words_and_the_last_one_wins():
+    assert make_config({}, ["model.norm=pre", "model.norm=post", "model.norm=pre"]).model.norm == "pre"
+    assert with_overrides(RunConfig(), ["decoding.beam_size=7"]).decoding.beam_size == 7
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("training.max_step", "training.max_steps"),
+        ("trainig", "training"),
+        ("model.dmodel", "model.d_model"),
+        ("model.pre_set", "model.preset"),
+        ("decoding.beamsize", "decoding.beam_size"),
+        ("data.source", "data.sources"),
+    ],
+)
+@pytest.mark.parametrize(("language", "said"), [("en", "did you mean"), ("ko", "뜻하셨나요")])
+def test_an_unknown_key_is_answered_with_the_nearest(key, nearest, language, said):
+    with pytest.raises(ConfigError) as caught:
+        make_config({}, [f"{key}=1"])
+    message = caught.value.message(language)
+    assert repr(key) in message and repr(nearest) in message and said in message
+
+
+def test_an_unknown_key_inside_a_source():
+    with pytest.raises(ConfigError) as caught:
+        make_config({"data": {"sources": [{"src": "a", "tgt": "b", "wight": 2.0}]}})
+    assert caught.value.fields["nearest"].endswith("weight")
+
+
+@pytest.mark.parametrize(
+    ("setting", "key"),
+    [
+        ("training.max_steps=0", "training.max_steps"),
+        ("training.max_steps=many", "training.max_steps"),
+        ("model.dropout=1.0", "model.dropout"),
+        ("model.preset=huge", "model.preset"),
+        ("model.n_heads=7", "model"),
+        ("training.schedule=cosin", "training.schedule"),
+        ("tokenizer.vocabulary_size=10", "tokenizer.vocabulary_size"),
+        ("format=2", "format"),
+    ],
+)
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_a_wrong_value_is_named_with_its_key(setting, key, language):
+    with pytest.raises(ConfigError) as caught:
+        make_config({}, [setting], where="recipe.toml")
+    message = caught.value.message(language)
+    assert message.startswith("recipe.toml: ") and key in message and "\n" not in message
+
+
+@pytest.mark.parametrize("setting", ["max_steps", "=5", "training.=5", "", "format.x=1"])
+def test_a_set_that_is_not_key_equals_value(setting):
+    with pytest.raises(ConfigError):
+        make_config({"format": 1}, [setting])
+
+
+def test_three_way_tying_needs_one_vocabulary():
+    with pytest.raises(ConfigError, match="three-way"):
+        make_config({}, ["tokenizer.joint=false"])
+    make_config({}, ["tokenizer.joint=false", "model.tie=two-way"])
+
+
+@pytest.mark.parametrize(("content", "kind"), [(b"x = [", ConfigError), (b'x = "\xff"', ConfigError), (None, RunError)])
+def test_a_recipe_that_cannot_be_read(tmp_path, content, kind):
+    path = tmp_path / "recipe.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(kind) as caught:
+        read_config(path)
+    assert "recipe.toml" in caught.value.message("en") and "recipe.toml" in caught.value.message("ko")
+
+
+def test_the_data_root_may_name_variables(monkeypatch):
+    monkeypatch.setenv("CLEARHEAD_DATA", "/corpora")
+    assert expand_root("$CLEARHEAD_DATA/x") == expand_root("${CLEARHEAD_DATA}/x") == "/corpora/x"
+    monkeypatch.delenv("CLEARHEAD_DATA")
+    with pytest.raises(ConfigError, match="CLEARHEAD_DATA"):
+        expand_root("$CLEARHEAD_DATA/x")
+
+
+def test_a_config_cannot_be_changed():
+    with pytest.raises(ValidationError):
+        RunConfig().training.max_steps = 5
