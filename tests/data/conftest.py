@@ -1,7 +1,9 @@
 """A toy tokenizer and corpora that live in memory: what is tested here does not depend on how text becomes tokens."""
 
 import hashlib
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ PAD, BOS, EOS, FIRST = 0, 2, 3, 10
 
 
 class ToyTokenizer:
-    """One token a character: its code point + 10, or its place in a small alphabet's."""
+    """One token a character, its code point + 10; it counts how often it is called, and tells audit hooks."""
 
     pad_id, bos_id, eos_id, decoder_start_id = PAD, BOS, EOS, BOS
 
@@ -26,6 +28,7 @@ class ToyTokenizer:
 
     def encode_batch(self, texts):
         self.calls += 1
+        sys.audit("toy.encode")
         return [[ord(letter) + FIRST for letter in text] for text in texts]
 
     def decode_batch(self, rows):
@@ -39,11 +42,6 @@ class ToyPair:
     def __init__(self, src: ToyTokenizer | None = None, tgt: ToyTokenizer | None = None) -> None:
         self.src = src or ToyTokenizer()
         self.tgt = tgt or self.src
-
-
-@pytest.fixture
-def toys() -> ToyPair:
-    return ToyPair()
 
 
 def stored(rows: list[list[int]]) -> Sentences:
@@ -73,3 +71,9 @@ def write_corpus(folder: Path, src: list[str], tgt: list[str], name: str = "trai
     for side, lines in (("src", src), ("tgt", tgt)):
         (folder / f"{name}.{side}").write_bytes("".join(f"{line}\n" for line in lines).encode())
     return DataConfig(root=str(folder), sources=(ParallelFiles(src=f"{name}.src", tgt=f"{name}.tgt"),))
+
+
+@pytest.fixture(scope="session")
+def toy() -> SimpleNamespace:
+    """All of the above: test files cannot import one another."""
+    return SimpleNamespace(**globals())

@@ -52,8 +52,8 @@ def micro_batches(indexes: np.ndarray, corpus: ParallelCorpus, micro_batch_token
 
 def _longest(corpus: ParallelCorpus, pairs: np.ndarray) -> np.ndarray:
     """Each pair's longer side, in the smallest type that holds it: numpy sorts 16 bits by radix, ten times as fast."""
-    longest = np.maximum(corpus.src_lengths, corpus.tgt_lengths)
-    return longest.astype(np.min_scalar_type(longest.max(initial=0)))[pairs]
+    longest = np.maximum(corpus.src_lengths[pairs], corpus.tgt_lengths[pairs])
+    return longest.astype(np.min_scalar_type(longest.max(initial=0)))
 
 
 def _cut(pairs: np.ndarray, longest: np.ndarray, budget: int) -> list[np.ndarray]:

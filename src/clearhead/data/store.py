@@ -12,7 +12,6 @@ right or none. Whatever is not exactly what the header says is made again.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -22,7 +21,7 @@ import stat
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -111,8 +110,7 @@ def open_store(
                 _make(folder, key, pairs, tokenizers, on_progress)
                 return _open(folder, key, pairs, made_because=str(reason))
     except OSError as error:
-        code = "disk-full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "no-access"
-        raise MachineError(code, path=folder, problem=error.strerror) from error
+        raise MachineError("tokens-not-written", path=folder, problem=error.strerror) from error
 
 
 # --- what a store is made from ------------------------------------------------------------------------------------
@@ -284,7 +282,9 @@ def _write(
     on_progress: Progress | None,
 ) -> None:
     text, lost, done = _text_of(key, pairs), LostPairs(), 0
-    with _SideWriter(part, "src", tokenizers.src) as src, _SideWriter(part, "tgt", tokenizers.tgt) as tgt:
+    with ExitStack() as files:
+        src = _SideWriter(part, "src", tokenizers.src, files)
+        tgt = _SideWriter(part, "tgt", tokenizers.tgt, files)
         lines = pairs(lost)
         while chunk := list(islice(lines, CHUNK_PAIRS)):
             src.add([pair.src for pair in chunk])
@@ -292,29 +292,23 @@ def _write(
             done += len(chunk)
             if on_progress is not None:
                 on_progress(done)
+        arrays = {**src.finish(), **tgt.finish()}
     for path, before in zip(key["files"], text):
         if _stamp(path) != before["stamp"]:
             raise CorpusError("text-changed", path=path)
-    _write_header(part, {"key": key, "text": text, "lost": lost.to_dict(), "arrays": {**src.about(), **tgt.about()}})
+    _write_header(part, {"key": key, "text": text, "lost": lost.to_dict(), "arrays": arrays})
     _flush_folder(part)
 
 
 class _SideWriter:
-    """Appends sentences to one side's two files."""
+    """Appends sentences to one side's two files, which ``files`` closes."""
 
-    def __init__(self, folder: Path, side: str, tokenizer: Tokenizer) -> None:
+    def __init__(self, folder: Path, side: str, tokenizer: Tokenizer, files: ExitStack) -> None:
         self.tokenizer = tokenizer
         dtype = np.uint16 if tokenizer.vocabulary_size <= 1 << 16 else np.uint32
-        self.tokens = _ArrayWriter(folder / f"{side}.tokens", np.dtype(dtype))
-        self.offsets = _ArrayWriter(folder / f"{side}.offsets", np.dtype(np.int64))
+        self.tokens = _ArrayWriter(folder / f"{side}.tokens", np.dtype(dtype), files)
+        self.offsets = _ArrayWriter(folder / f"{side}.offsets", np.dtype(np.int64), files)
         self.offsets.add(np.zeros(1, np.int64))
-
-    def __enter__(self) -> _SideWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.tokens.close()
-        self.offsets.close()
 
     def add(self, texts: list[str]) -> None:
         sequences = self.tokenizer.encode_batch(texts)
@@ -322,16 +316,17 @@ class _SideWriter:
         self.tokens.add(np.fromiter(chain.from_iterable(sequences), self.tokens.dtype))
         self.offsets.add(ends)
 
-    def about(self) -> dict[str, Any]:
-        return {array.path.name: array.about() for array in (self.tokens, self.offsets)}
+    def finish(self) -> dict[str, Any]:
+        """Flush both files and return what the header says of them."""
+        return {array.path.name: array.finish() for array in (self.tokens, self.offsets)}
 
 
 class _ArrayWriter:
     """Appends to one array's file and keeps its length and CRC-32."""
 
-    def __init__(self, path: Path, dtype: np.dtype) -> None:
+    def __init__(self, path: Path, dtype: np.dtype, files: ExitStack) -> None:
         self.path, self.dtype, self.length, self.crc32 = path, dtype, 0, 0
-        self.file: BinaryIO = open(path, "wb")  # noqa: SIM115 - closed by _SideWriter
+        self.file = files.enter_context(path.open("wb"))
 
     def add(self, values: np.ndarray) -> None:
         raw = values.tobytes()
@@ -339,11 +334,8 @@ class _ArrayWriter:
         self.crc32 = zlib.crc32(raw, self.crc32)
         self.length += len(values)
 
-    def close(self) -> None:
+    def finish(self) -> dict[str, Any]:
         _flush(self.file)
-        self.file.close()
-
-    def about(self) -> dict[str, Any]:
         return {"dtype": self.dtype.str, "length": self.length, "crc32": self.crc32}
 
 
