@@ -72,7 +72,7 @@ def test_half_a_part_is_another_half_in_the_next_epoch(toy):
 LENGTHS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=12)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(LENGTHS, st.integers(2, 9), st.sampled_from([0.0, 1.0, 1.5, 2.0]), st.booleans())
 def test_kept_and_dropped_are_all_lines_and_each_rightly_so(
     toy, tmp_path_factory, lengths, max_tokens, max_ratio, tagged

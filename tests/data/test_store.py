@@ -42,7 +42,7 @@ def cache(tmp_path):
     return tmp_path / "cache"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     rows=st.lists(
         st.tuples(*[st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1)] * 2), min_size=1
