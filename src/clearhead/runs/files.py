@@ -77,6 +77,9 @@ def disk_errors(path: Path, needed_bytes: int, partial: Path) -> Iterator[None]:
     """
     try:
         yield
+    except MachineError:
+        remove(partial)
+        raise
     except OSError as error:
         remove(partial)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

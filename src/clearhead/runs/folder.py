@@ -13,6 +13,7 @@ Nothing in it is executed or unpickled, and no path outside of it is needed to t
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -79,7 +80,9 @@ class RunFolder:
         if not path.is_dir():
             raise RunError("no-run", path=path)
         faults: list[ClearheadError] = []
-        config = attempt(faults, _read_config, path)
+        table = attempt(faults, _read_toml, path)
+        _check_format(path, table or {})
+        config = attempt(faults, _make_config, table) if table is not None else None
         stamps = attempt(faults, read_manifest, path)
         if stamps is not None:
             faults += _file_faults(path, config, stamps, weights)
@@ -170,12 +173,10 @@ class RunFolder:
             before: tuple[Stamp, ...] = (check_stamp(path, stamps[name]),)
         except (KeyError, RunError):
             before = ()
-        for accepted in ((new, *before), (new,)):
-            content = manifest_bytes({**stamps, name: accepted})
-            replace_file(self.path / MANIFEST, [content], len(content))
-            if partial_path(path).exists():
-                partial_path(path).replace(path)
-                sync_folder(self.path)
+        _put(self.path / MANIFEST, manifest_bytes({**stamps, name: (new, *before)}))
+        os.replace(partial_path(path), path)
+        sync_folder(self.path)
+        _put(self.path / MANIFEST, manifest_bytes({**stamps, name: (new,)}))
 
     @property
     def log_path(self) -> Path:
@@ -228,12 +229,15 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError("bad-toml", where=RUN, problem=error) from error
 
 
-def _read_config(path: Path) -> RunConfig:
-    table = _read_toml(path)
+def _check_format(path: Path, table: dict[str, Any]) -> None:
+    """A newer format ends it: what else looks wrong may be right there."""
     number = table.get("format")
     if type(number) is int and number > FORMAT:
         raise RunError("newer-format", path=path, format=number, known=FORMAT, version=__version__)
-    if number is None:
+
+
+def _make_config(table: dict[str, Any]) -> RunConfig:
+    if "format" not in table:
         raise RunError("file-foreign", name=RUN)
     return make_config(table, where=RUN)
 

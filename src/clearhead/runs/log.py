@@ -70,8 +70,8 @@ def _lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
             event = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise RunError("bad-log-line", path=path, line=number, problem=error) from error
-        if not isinstance(event, dict):
-            raise RunError("bad-log-line", path=path, line=number, problem=f"{type(event).__name__}, not an object")
+        if not isinstance(event, dict) or type(event.get("step", 0)) is not int:
+            raise RunError("bad-log-line", path=path, line=number, problem="no object with a whole step")
         found.append((line + b"\n", event))
     return found
 
