@@ -50,11 +50,6 @@ class LostPairs:
         self.lines += 1
         self.dropped[reason] += 1
 
-    def drop_kept(self, reason: str) -> None:
-        """Count as dropped a pair that was counted as kept: a later stage refused it."""
-        self.kept -= 1
-        self.dropped[reason] += 1
-
     def line(self) -> str:
         """Return the count in one line: "120 lines = 100 kept + 20 dropped (empty 15, columns 5)"."""
         reasons = ", ".join(f"{reason} {n:,}" for reason, n in self.dropped.most_common())
@@ -92,7 +87,7 @@ def read_pairs(source: Source, root: str, skip_bad_lines: bool, lost: LostPairs)
         source: two files, a TSV or a built-in corpus; its paths start from ``root``.
         root: folder; may name environment variables.
         skip_bad_lines: drop and count a line that is not UTF-8, too long or short of columns, instead of raising.
-        lost: the count to add to; a pair yielded is counted as kept (see ``LostPairs.drop_kept``).
+        lost: the count to add to; a pair that is yielded is counted as kept.
 
     Raises:
         CorpusError: a file cannot be read or is empty, a line is bad, or two files have different line counts.

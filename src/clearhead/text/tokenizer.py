@@ -18,10 +18,11 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain
+from itertools import accumulate, chain
+from typing import TypeVar
 from unicodedata import normalize
 
 import tokenizers
@@ -92,7 +93,7 @@ class Tokenizer:
             ConfigError: a tag's name is taken or empty, or there are too many.
         """
         learn = {"bpe": _learn_bpe, "unigram": _learn_unigram}[config.kind]
-        model = learn(map(_read, lines), _fixed_names(tags), config.vocabulary_size)
+        model = learn(map(_read, lines), _fixed_names(tags), config.vocabulary_size - FIRST_LEARNT)
         return cls(_assemble(model).to_str(), config.decoder_start)
 
     @classmethod
@@ -266,23 +267,30 @@ def _words() -> pre_tokenizers.PreTokenizer:
 # --- learning -----------------------------------------------------------------------------------------------------
 
 
-def _alphabet(counts: Counter[str], limit: int) -> set[str]:
-    """Return the characters that get a token: the most frequent ones up to ``COVERAGE``, at most ``limit``."""
+Pieces = TypeVar("Pieces", bound=Sized)
+
+
+def _within(size: int, counts: Counter[str], learn: Callable[[list[str]], Pieces]) -> Pieces:
+    """Return ``size`` pieces that ``learn`` makes of the alphabet: the most frequent characters, up to ``COVERAGE``.
+
+    Characters are at most half of the pieces; more only where the corpus has too few others.
+
+    Raises:
+        CorpusError: no text, or not enough of it.
+    """
     if not counts:
         raise CorpusError("no-text")
-    budget = COVERAGE * counts.total()
-    alphabet: set[str] = set()
-    for character, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        if budget <= 0 or len(alphabet) == limit:
-            break
-        alphabet.add(character)
-        budget -= count
-    return alphabet
-
-
-def _check_size(possible: int, wanted: int) -> None:
-    if possible < wanted:
-        raise CorpusError("vocabulary-too-large", wanted=wanted, possible=possible)
+    ranked = sorted(counts, key=lambda character: (-counts[character], character))
+    before = accumulate((counts[character] for character in ranked), initial=0)
+    alphabet = [character for character, n in zip(ranked, before) if n < COVERAGE * counts.total()]
+    limit = size // 2
+    while True:
+        pieces = learn(alphabet[:limit])
+        if len(pieces) == size:
+            return pieces
+        if limit >= len(alphabet):
+            raise CorpusError("vocabulary-too-large", wanted=FIRST_LEARNT + size, possible=FIRST_LEARNT + len(pieces))
+        limit += size - len(pieces)
 
 
 def _learn_bpe(lines: Iterable[str], names: list[str], size: int) -> models.Model:
@@ -303,17 +311,20 @@ def _learn_bpe(lines: Iterable[str], names: list[str], size: int) -> models.Mode
     learner.pre_tokenizer = _words()
     trainer = trainers.BpeTrainer(vocab_size=size + spare, min_frequency=2, show_progress=False)
     learner.train_from_iterator(counted(), trainer)
+    learnt: list[list[str]] = json.loads(learner.to_str())["model"]["merges"]
 
-    kept = [*names, *sorted(_alphabet(counts, (size - FIRST_LEARNT) // 2))]
-    vocabulary = {name: id for id, name in enumerate(kept)}
-    merges = []
-    for left, right in json.loads(learner.to_str())["model"]["merges"]:
-        if len(vocabulary) == size:
-            break
-        if left in vocabulary and right in vocabulary:
-            merges.append((left, right))
-            vocabulary.setdefault(left + right, len(vocabulary))
-    _check_size(len(vocabulary), size)
+    def pieces_of(alphabet: list[str]) -> dict[str, None]:
+        pieces = dict.fromkeys(sorted(alphabet))
+        for left, right in learnt:
+            if len(pieces) == size:
+                break
+            if left in pieces and right in pieces:
+                pieces[left + right] = None
+        return pieces
+
+    pieces = _within(size, counts, pieces_of)
+    vocabulary = {name: id for id, name in enumerate([*names, *pieces])}
+    merges = [(left, right) for left, right in learnt if {left, right, left + right} <= pieces.keys()]
     return models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>", byte_fallback=True)
 
 
@@ -328,8 +339,6 @@ def _learn_unigram(lines: Iterable[str], names: list[str], size: int) -> models.
         for character in word:
             counts[character] += count
 
-    alphabet = _alphabet(counts, (size - FIRST_LEARNT) // 2)
-    pieces = learn_unigram(words, alphabet, size - len(names))
-    _check_size(len(names) + len(pieces), size)
+    pieces = _within(size, counts, lambda alphabet: learn_unigram(words, alphabet, size))
     fixed = [(name, 0.0) for name in names]  # never chosen by score: see the module's docstring
     return models.Unigram(fixed + pieces, unk_id=SPECIALS.index("<unk>"), byte_fallback=True)

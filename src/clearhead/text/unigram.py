@@ -1,8 +1,8 @@
 """Learning a unigram vocabulary: the pieces and log-probabilities under which the corpus's words are likeliest.
 
-Kudo 2018, "Subword Regularization", section 3.2: start with many frequent substrings, fit their probabilities by EM over
-all segmentations of every word, take out the pieces whose loss costs the least likelihood, and repeat. Written here
-because the library's trainer gives another vocabulary in every run: it sums floating-point numbers in hash order.
+Kudo 2018, "Subword Regularization", section 3.2: start with many frequent substrings, fit their probabilities by EM
+over all segmentations of every word, take out the pieces whose loss costs the least likelihood, and repeat. Written
+here because the library's trainer gives another vocabulary in every run: it sums floating-point numbers in hash order.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _parts(words: Mapping[str, int], alphabet: set[str]) -> dict[str, int]:
 
 
 def _seeds(parts: Mapping[str, int], limit: int) -> list[str]:
-    """Return the ``limit`` substrings that cover most characters; one counts only where its own two ends are frequent."""
+    """Return the ``limit`` substrings that cover most characters, of those that occur twice."""
     seeds: list[tuple[int, str]] = []
     frequent: set[str] | None = None
     for length in range(2, MAX_PIECE + 1):
@@ -86,6 +86,7 @@ def _seeds(parts: Mapping[str, int], limit: int) -> list[str]:
         for part, count in parts.items():
             for start in range(len(part) - length + 1):
                 piece = part[start : start + length]
+                # what occurs twice has both its halves in the last round's set: rare substrings need no memory
                 if frequent is None or (piece[1:] in frequent and piece[:-1] in frequent):
                     counts[piece] += count
         frequent = {piece for piece, count in counts.items() if count > 1}
@@ -149,7 +150,7 @@ def _expected_counts(lattices: list[_Lattice], scores: Floats) -> Floats:
 
 
 def _forward(lattice: _Lattice, padded: Floats, combine: np.ufunc) -> Floats:
-    """Return (N, L + 1): the log-probability of each prefix, over all segmentations (logaddexp) or the best (maximum)."""
+    """Return the log-probability of each prefix, (N, L + 1): of all segmentations (logaddexp) or the best (maximum)."""
     before = np.zeros((len(lattice.rows), len(lattice.ends) + 1))
     for t, piece in enumerate(lattice.ends, 1):
         before[:, t] = combine.reduce(before[:, t - piece.shape[1] : t] + padded[piece], axis=1)
