@@ -172,7 +172,8 @@ def _open(
         raise _Unfit("made from something else")
     if not made_because:
         _check_text(folder, header, key, pairs)
-    src, tgt = (_open_side(folder, side, header["arrays"]) for side in ("src", "tgt"))
+    arrays = {name: _map(folder / name, about) for name, about in header["arrays"].items()}
+    src, tgt = (Sentences(arrays[f"{side}.tokens"], arrays[f"{side}.offsets"]) for side in ("src", "tgt"))
     return TokenStore(folder, src, tgt, _lost(header["lost"]), made_because)
 
 
@@ -212,13 +213,6 @@ def _check_text(
         raise _Unfit("text changed")
     if text != header["text"]:  # same text with a new date: remember it, so that the next start need not read it all
         _write_header(folder, {**header, "text": text})
-
-
-def _open_side(folder: Path, side: str, arrays: dict[str, Any]) -> Sentences:
-    tokens, offsets = (_map(folder / name, arrays[name]) for name in (f"{side}.tokens", f"{side}.offsets"))
-    if offsets[0] != 0 or offsets[-1] != len(tokens) or np.any(offsets[1:] < offsets[:-1]):
-        raise _Unfit(f"{side}.offsets damaged")
-    return Sentences(tokens, offsets)
 
 
 def _map(path: Path, about: dict[str, Any]) -> np.ndarray:
