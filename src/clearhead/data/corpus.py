@@ -146,7 +146,7 @@ class Corpora:
 
     def valid_text(self, limit: int | None = None) -> list[tuple[str, str]]:
         """Return the first ``limit`` validation pairs as NFC text without tags, in the corpus' order."""
-        pairs = [self.valid.pair(i) for i in range(min(len(self.valid), limit or len(self.valid)))]
+        pairs = [self.valid.pair(i) for i in range(len(self.valid))[:limit]]
         sources = self.tokenizers.src.decode_batch([src for src, _ in pairs])
         return list(zip(sources, self.tokenizers.tgt.decode_batch([tgt for _, tgt in pairs])))
 
