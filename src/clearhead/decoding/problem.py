@@ -18,7 +18,7 @@ class Problem:
     memory: the encoder's output for them.
     limits: (N,) int64, how many tokens a hypothesis may have, eos not counted.
     prefixes: (N, P) int64, the tokens forced at a sentence's first positions, then -1 where the search is free.
-    forbidden: (F,) int64, ids that are never chosen (they may be forced); eos is not among them.
+    forbidden: (F,) int64, ids that are never chosen (they may be forced); eos among them only to measure speed.
     decoder_start_id: what a decoder takes in first.
     eos_id: what ends a hypothesis.
     """
