@@ -83,7 +83,7 @@ class Cut:
 
     def open(self, path: Any, mode: str = "r", **kwargs: Any) -> Any:
         file = builtins.open(path, mode, **kwargs)  # noqa: SIM115 - whoever opens it closes it
-        return _CutFile(file, path, self) if "w" in mode else file
+        return _CutFile(file, path, self) if "x" in mode else file
 
 
 class _CutFile:

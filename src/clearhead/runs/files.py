@@ -28,9 +28,10 @@ class Stamp:
 
 
 def write_file(path: Path, chunks: Iterable[bytes | memoryview]) -> Stamp:
-    """Write a file in place and sync it to the disk; a kill may leave part of it, so give it a name nobody reads."""
+    """Write a file anew and sync it to the disk; a kill may leave part of it, so give it a name nobody reads."""
     digest = hashlib.sha256()
-    with open(path, "wb") as file:
+    remove(path)  # not written through: it may be a link that somebody has laid
+    with open(path, "xb") as file:
         for chunk in chunks:
             file.write(chunk)
             digest.update(chunk)
@@ -89,9 +90,9 @@ def disk_errors(path: Path, needed_bytes: int, partial: Path) -> Iterator[None]:
 
 def remove(path: Path) -> None:
     """Remove a file or a folder where it is there and can be removed."""
-    if path.is_dir() and not path.is_symlink():
+    if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path, ignore_errors=True)
-    else:
+    elif os.path.lexists(path):
         with suppress(OSError):  # a leftover that resists is tried again at the next write
             path.unlink()
 

@@ -77,7 +77,7 @@ class RunFolder:
             RunError: no such folder, or one of a newer format, or one without weights yet.
         """
         path = Path(path)
-        if not path.is_dir():
+        if not os.path.isdir(path):
             raise RunError("no-run", path=path)
         faults: list[ClearheadError] = []
         table = attempt(faults, _read_toml, path)
@@ -204,9 +204,9 @@ def _toml(config: RunConfig) -> bytes:
 
 def _check_free(path: Path, overwrite: bool) -> None:
     """Check that a run may be made: nothing is there, or a run that gives way, or one whose making was cut off."""
-    if not path.exists():
+    if not os.path.exists(path):
         return
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise UsageError("out-is-file", path=path)
     names = {entry.name for entry in path.iterdir()} - {partial_path(path / RUN).name}
     if not names:
