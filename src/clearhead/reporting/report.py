@@ -1,0 +1,310 @@
+"""The run's report: one HTML file that is complete in itself, in English and Korean."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import re
+from contextlib import suppress
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from clearhead import errors
+from clearhead.errors import MachineError
+from clearhead.reporting.chart import Series, line_chart, read_out
+from clearhead.reporting.history import Event, History, SampleHistory, Saying
+from clearhead.reporting.page import page
+from clearhead.reporting.words import WORDS, both, duration
+
+SHOWN_SENTENCES = 12
+SHOWN_SAYINGS = 6
+DROP_REASONS = ("empty", "too-long", "ratio", "not-utf8", "line-too-long", "columns")
+
+
+def write_report(
+    path: str | Path,
+    title: str,
+    config: dict[str, Any],
+    events: list[Event],
+    scores: dict[str, Any] | None = None,
+    lost: dict[str, Any] | None = None,
+    language: str = "en",
+) -> None:
+    """Write ``report.html`` so that a reader at any instant finds the old one or the new one.
+
+    Args:
+        path: where to.
+        title: what the page is headed with, for example the run's name.
+        config: the whole resolved config as plain data (``RunConfig.model_dump(mode="json")``).
+        events: what ``log.jsonl`` holds; may be empty or end anywhere.
+        scores: ``Scores.to_dict()`` on a test set, where there is one.
+        lost: ``LostPairs.to_dict()`` of the training corpora.
+        language: which of both languages the page opens with, "en" or "ko".
+
+    Raises:
+        MachineError: the disk is full or the file cannot be written.
+    """
+    path = Path(path)
+    content = report(title, config, events, scores, lost, language).encode("utf-8", "replace")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise MachineError("no-room", path=path, needed_mb=len(content) / 1e6) from error
+        raise MachineError("cannot-write", path=path, problem=error.strerror) from error
+
+
+def report(
+    title: str,
+    config: dict[str, Any],
+    events: list[Event],
+    scores: dict[str, Any] | None = None,
+    lost: dict[str, Any] | None = None,
+    language: str = "en",
+) -> str:
+    """Return the page that ``write_report`` writes; the same input gives the same page."""
+    history = History(events)
+    sections = [
+        _tiles(history, scores),
+        _section("curves", _charts(history), hint="chart-hint"),
+        _section("scores", f'<div class="card">{_scores(history, scores)}</div>'),
+        _section("samples", _samples(history, config), hint="samples-hint"),
+        _section("data", f'<div class="card">{_data(history, lost)}</div>'),
+        _section("config", f'<div class="card config">{_config(config)}</div>'),
+        _footer(history),
+    ]
+    return page(title, _header(title, history, config), "\n".join(sections), language)
+
+
+def _section(key: str, body: str, hint: str = "") -> str:
+    said = f'<p class="hint">{both(hint)}</p>' if hint else ""
+    return f"<section><h2>{both(key)}</h2>{said}{body}</section>"
+
+
+def _header(title: str, history: History, config: dict[str, Any]) -> str:
+    state = history.finished.get("reason") or ("running" if history.events else "waiting")
+    kind = "done" if state in ("max-steps", "patience") else "busy"
+    chip = both(state) if state in WORDS["en"] else escape(str(state))
+    facts = [f'<span class="chip {kind}">{chip}</span>']
+    languages = config.get("languages") or {}
+    if languages:
+        facts.append(f"<span>{escape(str(languages.get('src')))} → {escape(str(languages.get('tgt')))}</span>")
+    if history.started:
+        machine = {name: history.started.get(name, "?") for name in ("precision", "device", "threads")}
+        facts.append(f"<span>{both('on-machine', **machine)}</span>")
+    if config.get("clearhead"):
+        facts.append(f"<span>clearhead {escape(str(config['clearhead']))}</span>")
+    return f'<p class="eyebrow">{both("report")}</p><h1>{escape(title)}</h1><div class="facts">{"".join(facts)}</div>'
+
+
+def _tiles(history: History, scores: dict[str, Any] | None) -> str:
+    tiles = []
+    if scores:
+        lead = scores[scores["headline"]]
+        under = f"{both('interval')} {lead['mean']:.1f}\u00a0±\u00a0{lead['interval']:.1f}"
+        tiles.append(_tile(escape(lead["name"]), f"{lead['value']:.1f}", under))
+    best = history.best()
+    if best and best["scores"].get("loss") is not None:
+        loss = best["scores"]["loss"]
+        perplexity = read_out(math.exp(min(loss, 700.0)))
+        under = both("at-step", step=f"{best['step']:,}", perplexity=perplexity)
+        tiles.append(_tile(both("best-valid"), f"{loss:.3f}", under))
+    epoch = history.progress[-1].get("epoch", 0) if history.progress else 0
+    of = both("of-steps", max_steps=f"{history.started['max_steps']:,}", epoch=epoch) if history.started else ""
+    tiles.append(_tile(both("progress"), f"{history.step:,}", of))
+    tiles.append(_time_tile(history))
+    if math.isfinite(history.tokens_per_s):
+        tiles.append(_tile(both("speed"), f"{history.tokens_per_s:,.0f}", both("tokens-per-s")))
+    if history.started:
+        count = history.started["parameters"]
+        value = f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count:,}"
+        tiles.append(_tile(both("parameters"), value, f"{count:,}" if count >= 1e6 else ""))
+    return f'<div class="tiles">{"".join(tiles)}</div>'
+
+
+def _tile(name: str, value: str, under: str) -> str:
+    return f"<div><dl><dt>{name}</dt><dd>{value}</dd><dd>{under}</dd></dl></div>"
+
+
+def _time_tile(history: History) -> str:
+    spent = _spans(duration(history.elapsed_s))
+    if history.progress and not history.finished:
+        left = history.progress[-1].get("remaining_s")
+        return _tile(both("time"), spent, both("remaining", time=duration(left)) if left is not None else "")
+    return _tile(both("time"), spent, both("since", time=_clock(history.events[0])) if history.events else "")
+
+
+def _charts(history: History) -> str:
+    best = history.best()
+    loss = best["scores"].get("loss") if best else None
+    ring = None if loss is None else (best["step"], loss)
+    texts = [Series(name, history.score_curve(name), marks=True) for name in ("bleu", "chrf")]
+    unmeasured = "no-text-scores" if history.validated else "no-values"
+    charts = [
+        line_chart(
+            "loss",
+            "loss-unit",
+            [Series("train", history.curve("nll")), Series("valid", history.score_curve("loss"), True, ring)],
+            log=True,
+        ),
+        line_chart("text-scores", "score-unit", texts, empty=unmeasured),
+        line_chart("learning-rate", "rate-unit", [Series("learning-rate", history.curve("learning_rate"))]),
+        line_chart("throughput", "throughput-unit", [Series("throughput", history.curve("tokens_per_s"))]),
+    ]
+    return f'<div class="charts">{"".join(charts)}</div>'
+
+
+def _scores(history: History, scores: dict[str, Any] | None) -> str:
+    parts = []
+    if scores:
+        parts.append(_score_table(scores))
+    if history.finished.get("scores"):
+        pairs = [(_score_name(name), read_out(value)) for name, value in history.finished["scores"].items()]
+        parts.append(f"<h3>{both('valid-scores')}</h3>{_pairs(pairs)}")
+    if history.finished.get("weights"):
+        parts.append(_pairs([(both("weights"), _weights(history.finished["weights"]))]))
+    return "".join(parts) or f'<p class="none">{both("no-scores")}</p>'
+
+
+def _score_table(scores: dict[str, Any]) -> str:
+    rows = []
+    for key in ("bleu", "chrf", "ter"):
+        each = scores[key]
+        remark = "headline" if key == scores["headline"] else "lower-better" if key == "ter" else ""
+        said = f' <span class="small">{both(remark)}</span>' if remark else ""
+        interval = f"{each['mean']:.2f} ± {each['interval']:.2f}"
+        rows.append(
+            f"<tr><td><b>{escape(each['name'])}</b>{said}</td><td><b>{each['value']:.2f}</b></td>"
+            f"<td>{interval}</td><td><code>{escape(each['signature'])}</code></td></tr>"
+        )
+    head = "".join(f"<th>{both(key)}</th>" for key in ("metric", "score", "interval", "signature"))
+    pairs = [
+        (both("exact-match"), f"{scores['exact_match']:.1%}"),
+        (both("sentences"), f"{scores['sentences']:,}"),
+        (both("length-ratio"), f"{scores['length_ratio']:.3f}"),
+        (both("brevity"), f"{scores['brevity_penalty']:.3f}"),
+    ]
+    notes = [{language: errors.text(code, language) for language in WORDS} for code in scores["notes"]]
+    said = "".join(f'<p class="note">{_spans(note)}</p>' for note in notes)
+    return f'<table class="scores"><thead><tr>{head}</tr></thead>{"".join(rows)}</table>{_pairs(pairs)}{said}'
+
+
+def _score_name(name: str) -> str:
+    return both(name) if name in WORDS["en"] else escape(name)
+
+
+def _weights(said: str) -> str:
+    """The loop's words for which weights were kept: "best, step 4000", "last, step 9", "mean of steps [1, 2]"."""
+    key = f"weights-{said.split()[0].strip(',')}"
+    return both(key, steps=", ".join(re.findall(r"\d+", said))) if key in WORDS["en"] else escape(said)
+
+
+def _samples(history: History, config: dict[str, Any]) -> str:
+    samples = history.samples()[:SHOWN_SENTENCES]
+    if not samples:
+        return f'<div class="card none">{both("no-samples")}</div>'
+    languages = config.get("languages") or {}
+    src, tgt = (_lang(languages.get(side)) for side in ("src", "tgt"))
+    return "".join(_sample(sample, src, tgt) for sample in samples)
+
+
+def _sample(sample: SampleHistory, src: str, tgt: str) -> str:
+    newest, older = sample.sayings[:SHOWN_SAYINGS], sample.sayings[SHOWN_SAYINGS:]
+    rest = ""
+    if older:
+        rows = "".join(_saying(each, sample.ref, tgt) for each in older)
+        rest = (
+            f'<details><summary>{both("earlier", count=len(older))}</summary><dl class="history">{rows}</dl></details>'
+        )
+    return (
+        f'<div class="card sample"><dl><dt>{both("source")}</dt><dd{src}>{escape(sample.src)}</dd>'
+        f"<dt>{both('reference')}</dt><dd{tgt}>{escape(sample.ref)}</dd></dl>"
+        f'<dl class="history">{"".join(_saying(each, sample.ref, tgt) for each in newest)}</dl>{rest}</div>'
+    )
+
+
+def _saying(saying: Saying, ref: str, tgt: str) -> str:
+    steps = f"{saying.first_step:,}"
+    if saying.last_step != saying.first_step:
+        steps += f"–{saying.last_step:,}"
+    text = escape(saying.hyp) if saying.hyp.strip() else f'<span class="none">{both("empty-text")}</span>'
+    exact = f'<span class="exact">✓ {both("exact")}</span>' if saying.hyp.strip() == ref.strip() else ""
+    return f"<dt>{both('steps', steps=steps)}</dt><dd{tgt}>{text}{exact}</dd>"
+
+
+def _data(history: History, lost: dict[str, Any] | None) -> str:
+    parts = []
+    if lost:
+        dropped = sum(lost["dropped"].values())
+        reasons = sorted(lost["dropped"].items(), key=lambda each: -each[1])
+        named = ", ".join(f"{_reason(reason)} {count:,}" for reason, count in reasons)
+        parts.append(
+            f'<p class="sum"><b>{lost["lines"]:,}</b> {both("lines")} = <b>{lost["kept"]:,}</b> {both("kept")}'
+            f" + <b>{dropped:,}</b> {both('dropped')}{f' ({named})' if named else ''}</p>"
+        )
+    else:
+        parts.append(f'<p class="none">{both("no-lost")}</p>')
+    if history.started:
+        names = {"train-pairs": "train_pairs", "valid-pairs": "valid_pairs"}
+        parts.append(_pairs([(both(key), f"{history.started[name]:,}") for key, name in names.items()]))
+    if history.skipped:
+        parts.append(f'<p class="note">{both("skipped")}: {history.skipped:,} ({both("skipped-why")})</p>')
+    return "".join(parts)
+
+
+def _reason(reason: str) -> str:
+    return both(reason) if reason in DROP_REASONS else escape(reason)
+
+
+def _config(config: dict[str, Any]) -> str:
+    top = {key: value for key, value in config.items() if not isinstance(value, dict)}
+    parts = [_config_table(both("top-level"), _flat(top))] if top else []
+    parts += [_config_table(escape(key), _flat(value)) for key, value in config.items() if isinstance(value, dict)]
+    return "".join(parts)
+
+
+def _config_table(name: str, rows: list[tuple[str, str]]) -> str:
+    cells = "".join(
+        f"<tr><td><code>{escape(key)}</code></td><td><code>{escape(value)}</code></td></tr>" for key, value in rows
+    )
+    return f"<section><h3>{name}</h3><table>{cells}</table></section>"
+
+
+def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """Return the leaves of nested tables and lists of tables under dotted names."""
+    if isinstance(value, dict):
+        return [row for key, each in value.items() for row in _flat(each, f"{name}.{key}".lstrip("."))]
+    if isinstance(value, (list, tuple)) and value and all(isinstance(each, dict) for each in value):
+        return [row for place, each in enumerate(value) for row in _flat(each, f"{name}[{place}]")]
+    return [(name, json.dumps(value, ensure_ascii=False, default=str))]
+
+
+def _footer(history: History) -> str:
+    newest = both("newest", time=_clock(history.events[-1])) if history.events else ""
+    return f"<footer>{newest} {both('offline')}</footer>"
+
+
+def _pairs(pairs: list[tuple[str, str]]) -> str:
+    return f'<dl class="pairs">{"".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in pairs)}</dl>'
+
+
+def _spans(by_language: dict[str, str]) -> str:
+    return "".join(
+        f'<span class="t-{language}" lang="{language}">{escape(text)}</span>' for language, text in by_language.items()
+    )
+
+
+def _lang(tag: Any) -> str:
+    return f' dir="auto" lang="{escape(tag)}"' if isinstance(tag, str) and tag not in ("", "und") else ' dir="auto"'
+
+
+def _clock(event: Event) -> str:
+    return f"{datetime.fromtimestamp(event.get('time', 0), UTC):%Y-%m-%d %H:%M} UTC"
