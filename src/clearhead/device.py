@@ -1,0 +1,86 @@
+"""Which processor features, GPU and number formats there are, and which are chosen."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clearhead.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a run computes and in which number format.
+
+    name: PyTorch's name, "cpu" or "cuda".
+    precision: "fp32" or "bf16", that of the matrix products; weights and sums stay in fp32.
+    reason: why that precision, for people.
+    """
+
+    name: str
+    precision: str
+    reason: str
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which the model's matrix products run in the chosen format."""
+        import torch
+
+        return torch.autocast(self.name, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def processor_flags() -> frozenset[str]:
+    """Return the processor's feature flags as Linux names them; empty where the system does not tell."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("flags"):
+                return frozenset(line.partition(":")[2].split())
+    except OSError:
+        pass
+    return frozenset()
+
+
+def processor_name() -> str:
+    """Return the processor's name for people."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def choose_device(device: str = "auto", precision: str = "auto") -> Device:
+    """Return where to compute: a GPU if there is one, bf16 where the hardware multiplies it fast, fp32 otherwise.
+
+    On a processor bf16 pays only with AMX tiles: AVX512_BF16 alone is slower than fp32.
+
+    Args:
+        device: "auto", "cpu" or "cuda".
+        precision: "auto", "fp32" or "bf16".
+
+    Raises:
+        UsageError: a GPU is asked for and there is none.
+    """
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("no-gpu", value=device)
+    if device not in ("cpu", "cuda"):
+        raise UsageError("unknown-device", value=device)
+    if precision != "auto":
+        return Device(device, precision, "as asked for")
+    if device == "cuda":
+        if torch.cuda.is_bf16_supported():
+            return Device(device, "bf16", "the GPU supports bf16")
+        return Device(device, "fp32", "the GPU does not support bf16")
+    if "amx_bf16" in processor_flags():
+        return Device(device, "bf16", "the processor has AMX")
+    return Device(device, "fp32", "the processor has no AMX")

@@ -1,0 +1,268 @@
+"""The training loop: updates, validations and checkpoints, told as typed events. It prints and listens to nothing."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from clearhead.config import RunConfig
+from clearhead.data.batch import Batch, collate
+from clearhead.data.corpus import Corpora
+from clearhead.data.order import BatchOrder, micro_batches
+from clearhead.device import Device
+from clearhead.errors import TrainingError
+from clearhead.models.build import load_weights, named_weights
+from clearhead.models.interface import Seq2Seq
+from clearhead.runs.checkpoints import (
+    average_weights,
+    checkpoint_path,
+    latest_checkpoint,
+    load_checkpoint,
+    prune,
+    save_checkpoint,
+)
+from clearhead.runs.folder import RunFolder
+from clearhead.runs.tensors import check_weights
+from clearhead.training.events import Event, Finished, Progress, Saved, Skipped, Started, Validated
+from clearhead.training.optimizer import load_optimizer, make_optimizer, optimizer_tensors
+from clearhead.training.schedule import learning_rate
+from clearhead.training.update import Outcome, Updater
+from clearhead.training.validate import Validator
+
+SKIPS_IN_A_ROW = 10
+"""Training ends when so many updates in a row are not finite: the weights, not the batch, are at fault."""
+MICRO_BATCH_TOKENS = 4096
+"""What "auto" stands for."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a training stands, apart from its tensors; a checkpoint's state, whole.
+
+    step: updates made; epoch, batch: the next batch is number ``batch`` of epoch ``epoch``.
+    best_step, best: the best validation so far and its score (smaller is better); bad_validations: since then.
+    skipped: updates in a row that were not finite; elapsed_s: time spent so far.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    best_step: int = 0
+    best: float = math.inf
+    bad_validations: int = 0
+    skipped: int = 0
+    elapsed_s: float = 0.0
+
+
+class Training:
+    """One training of one run: made, then iterated over.
+
+    Args:
+        run: the run folder; its checkpoints are written, and gone on from if there are any.
+        corpora: what to train and validate on.
+        model: answers Seq2Seq; goes on from the checkpoint's weights if there is one.
+        device: where to compute.
+        should_stop: asked after every update; True ends the training with a checkpoint.
+    """
+
+    def __init__(
+        self, run: RunFolder, corpora: Corpora, model: Seq2Seq, device: Device, should_stop: Callable[[], bool]
+    ) -> None:
+        assert isinstance(model, nn.Module)
+        self.run = run
+        self.config: RunConfig = run.config
+        self.corpora = corpora
+        self.model = model.to(device.name)
+        self.device = device
+        self.should_stop = should_stop
+        self.optimizer = make_optimizer(model, self.config.training)
+        self.updater = Updater(model, self.optimizer, self.config.training, device)
+        self.validator = Validator(corpora, self.config, device)
+        tgt = corpora.tokenizers.tgt
+        self._ids = tgt.pad_id, tgt.decoder_start_id
+        self.position = Position()
+        self.damaged: list[str] = []
+        """What was found wrong with newer checkpoints than the one gone on from."""
+        self._load()
+        self._began = time.perf_counter() - self.position.elapsed_s
+
+    def events(self) -> Iterator[Event]:
+        """Train, and say what happens as it happens."""
+        config = self.config.training
+        yield self._started()
+        reason = "max-steps"
+        since = Tally.begin()
+        for position, indexes in self._batches():
+            if position.step >= config.max_steps:
+                break
+            step = position.step + 1
+            rate = learning_rate(config, self._d_model(), step)
+            outcome = self.updater.update(self._pieces(indexes), self._target_tokens(indexes), step, rate)
+            skipped = 0 if outcome.applied else position.skipped + 1
+            self.position = replace(position, step=step, batch=position.batch + 1, skipped=skipped)
+            if outcome.applied:
+                since.add(outcome)
+            else:
+                yield self._skipped()
+            if step % config.log_every == 0 and since.steps:
+                yield self._progress(since, rate)
+                since = Tally.begin()
+            stop = self.should_stop()
+            if step % config.validate_every == 0 or (step == config.max_steps and not stop):
+                yield self._validated()
+                if config.patience and self.position.bad_validations >= config.patience:
+                    reason, stop = "patience", True
+            is_best = self.position.best_step == step
+            if step % config.checkpoint_every == 0 or is_best or stop or step == config.max_steps:
+                yield self._saved()
+            if stop:
+                reason = reason if reason == "patience" else "interrupted"
+                break
+        yield self._finished(reason)
+
+    # --- what the loop is made of
+
+    def _batches(self) -> Iterator[tuple[Position, np.ndarray]]:
+        """Yield the pairs of each update from the present position on, with the position before it."""
+        order = BatchOrder(self.corpora.train, self.config.training.batch_tokens, self.config.training.seed)
+        while True:
+            batches = order.epoch(self.position.epoch)
+            for indexes in batches[self.position.batch :]:
+                yield self.position, indexes
+            self.position = replace(self.position, epoch=self.position.epoch + 1, batch=0)
+
+    def _pieces(self, indexes: np.ndarray) -> Iterator[Batch]:
+        budget = self.config.training.micro_batch_tokens
+        budget = MICRO_BATCH_TOKENS if budget == "auto" else budget
+        for piece in micro_batches(indexes, self.corpora.train, budget):
+            yield collate(self.corpora.train, piece, *self._ids)
+
+    def _target_tokens(self, indexes: np.ndarray) -> int:
+        return int(self.corpora.train.tgt_lengths[indexes].sum())
+
+    def _d_model(self) -> int:
+        return self.model.output_weight.shape[1]
+
+    # --- events
+
+    def _started(self) -> Started:
+        return Started(
+            step=self.position.step,
+            max_steps=self.config.training.max_steps,
+            parameters=sum(weight.numel() for weight in self.updater.weights),
+            train_pairs=len(self.corpora.train),
+            valid_pairs=len(self.corpora.valid),
+            precision=self.device.precision,
+            device=self.device.name,
+            threads=torch.get_num_threads(),
+        )
+
+    def _progress(self, since: Tally, rate: float) -> Progress:
+        elapsed = self._elapsed()
+        left = self.config.training.max_steps - self.position.step
+        seconds = time.perf_counter() - since.began
+        return Progress(
+            step=self.position.step,
+            epoch=self.position.epoch,
+            loss=since.loss / since.tokens,
+            nll=since.nll / since.tokens,
+            learning_rate=rate,
+            grad_norm=since.grad_norm / since.steps,
+            tokens_per_s=since.tokens / seconds,
+            elapsed_s=elapsed,
+            remaining_s=left * seconds / since.steps,
+        )
+
+    def _skipped(self) -> Skipped:
+        if self.position.skipped >= SKIPS_IN_A_ROW:
+            raise TrainingError("not-finite", step=self.position.step, count=self.position.skipped)
+        return Skipped(self.position.step, "the loss or its gradient is not finite")
+
+    def _validated(self) -> Validated:
+        scores, samples = self.validator.validate(self.model)
+        metric = self.config.training.validate_metric
+        score = scores[metric] if metric == "loss" else -scores[metric]
+        best = score < self.position.best
+        if best:
+            self.position = replace(self.position, best=score, best_step=self.position.step, bad_validations=0)
+        else:
+            self.position = replace(self.position, bad_validations=self.position.bad_validations + 1)
+        return Validated(self.position.step, scores, best, samples)
+
+    def _saved(self) -> Saved:
+        step = self.position.step
+        self.position = replace(self.position, elapsed_s=self._elapsed())
+        tensors = optimizer_tensors(self.model, self.optimizer)
+        path = save_checkpoint(self.run, step, named_weights(self.model), tensors, asdict(self.position))
+        prune(self.run, self.config.training.keep_last, {self.position.best_step, *self._averaged_steps()})
+        return Saved(step, str(path.relative_to(self.run.path)))
+
+    def _finished(self, reason: str) -> Finished:
+        step = self.position.step
+        steps = self._averaged_steps()
+        if steps:
+            weights, what = average_weights([checkpoint_path(self.run, s) for s in steps]), f"mean of steps {steps}"
+        elif self.position.best_step:
+            best = self.position.best_step
+            weights, what = load_checkpoint(checkpoint_path(self.run, best)).weights, f"best, step {best}"
+        else:
+            weights, what = named_weights(self.model), f"last, step {step}"
+        self.run.write_weights(weights)
+        scores: dict[str, float] = {}
+        if reason != "interrupted":
+            load_weights(self.model, weights)
+            scores, _ = self.validator.validate(self.model)
+        return Finished(step, reason, self._elapsed(), what, scores)
+
+    # --- state
+
+    def _averaged_steps(self) -> list[int]:
+        """The steps whose checkpoints make up the mean: the last ones at regular distance."""
+        every, count = self.config.training.checkpoint_every, self.config.training.average_last
+        last = self.position.step // every
+        return [number * every for number in range(max(1, last - count + 1), last + 1)]
+
+    def _load(self) -> None:
+        path, damaged = latest_checkpoint(self.run)
+        self.damaged = [error.message() for error in damaged]
+        if path is None:
+            return
+        checkpoint = load_checkpoint(path, self.device.name)
+        check_weights(checkpoint.weights, named_weights(self.model))
+        load_weights(self.model, checkpoint.weights)
+        load_optimizer(self.model, self.optimizer, checkpoint.optimizer)
+        self.position = Position(**checkpoint.state)
+
+    def _elapsed(self) -> float:
+        return time.perf_counter() - self._began
+
+
+@dataclass
+class Tally:
+    """Sums over the updates since the last progress event."""
+
+    began: float
+    steps: int = 0
+    tokens: int = 0
+    loss: float = 0.0
+    nll: float = 0.0
+    grad_norm: float = 0.0
+
+    @classmethod
+    def begin(cls) -> Tally:
+        """Return an empty tally that begins now."""
+        return cls(time.perf_counter())
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one update in."""
+        self.steps += 1
+        self.tokens += outcome.tokens
+        self.loss += outcome.loss
+        self.nll += outcome.nll
+        self.grad_norm += outcome.grad_norm

@@ -1,0 +1,102 @@
+"""Label-smoothed cross-entropy fused with the output projection: no B x T x V tensor is ever held."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+CHUNK_BYTES = 2**23
+"""Logits held at once: small enough that a processor's cache keeps them from one pass to the next."""
+CHUNK_BYTES_GPU = 2**28
+
+
+class LinearCrossEntropy(torch.autograd.Function):
+    """Sum over tokens of the label-smoothed cross-entropy of softmax(hidden W^T), with gradients made in the forward pass.
+
+    With z the logits, lse their log-sum-exp and eps the smoothing (Szegedy et al. 2016, section 7; Vaswani et al. 2017,
+    section 5.4), a token's loss is (1 - eps) (lse - z_y) + eps (lse - mean z), and its gradient by the logits is
+    softmax(z) - (1 - eps) onehot(y) - eps / V. The last term is constant over the vocabulary, so it is added to the
+    products with W and hidden as a whole: one pass less over the logits.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: torch.autograd.function.FunctionCtx,
+        hidden: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        smoothing: float,
+        scale: float,
+    ) -> tuple[Tensor, Tensor]:
+        """Return (scale * smoothed loss, plain cross-entropy), sums over tokens.
+
+        hidden: (N, D); weight: (V, D); targets: (N,) ids; smoothing: eps; scale: 1 / tokens of the whole step.
+        """
+        needs_hidden, needs_weight = ctx.needs_input_grad[:2]  # type: ignore[attr-defined]
+        vocabulary_size = len(weight)
+        mean_weight = weight.mean(dim=0)
+        products = _matrix_dtype(hidden)
+        matrix = weight.to(products)
+        grad_hidden = torch.empty_like(hidden, dtype=torch.float32) if needs_hidden else None
+        grad_weight = torch.zeros_like(weight) if needs_weight else None
+        smoothed = hidden.new_zeros((), dtype=torch.float64)
+        plain = hidden.new_zeros((), dtype=torch.float64)
+        rows = max(1, (CHUNK_BYTES if hidden.device.type == "cpu" else CHUNK_BYTES_GPU) // (4 * vocabulary_size))
+        buffer = hidden.new_empty(min(rows, len(hidden)), vocabulary_size, dtype=torch.float32)
+        for h, y, first in zip(hidden.split(rows), targets.split(rows), range(0, len(hidden), rows)):
+            h = h.to(products)
+            logits = buffer[: len(h)]
+            if products == torch.float32:
+                torch.mm(h, matrix.t(), out=logits)
+            else:
+                logits.copy_(torch.mm(h, matrix.t()))
+            y = y[:, None]
+            target_logit = logits.gather(1, y)[:, 0]
+            mean_logit = h.float() @ mean_weight
+            largest = logits.amax(dim=1)
+            probabilities = torch.softmax(logits, dim=1, out=logits)
+            lse = largest - probabilities.amax(dim=1).log()  # the largest probability is exp(largest - lse)
+            plain += (lse - target_logit).sum(dtype=torch.float64)
+            smoothed += (lse - (1.0 - smoothing) * target_logit - smoothing * mean_logit).sum(dtype=torch.float64)
+            if not (needs_hidden or needs_weight):
+                continue
+            grad_logits = probabilities.scatter_add_(1, y, probabilities.new_full(y.shape, smoothing - 1.0))
+            grad_logits = grad_logits.to(products)
+            if grad_hidden is not None:
+                grad_hidden[first : first + len(h)] = torch.mm(grad_logits, matrix)
+            if grad_weight is not None:
+                grad_weight += torch.mm(grad_logits.t(), h)
+        if grad_hidden is not None:
+            grad_hidden = grad_hidden.sub_(mean_weight, alpha=smoothing).mul_(scale).to(hidden.dtype)
+        if grad_weight is not None:
+            grad_weight.sub_(hidden.float().sum(dim=0), alpha=smoothing / vocabulary_size).mul_(scale)
+        ctx.save_for_backward(grad_hidden, grad_weight)
+        return (smoothed * scale).float(), plain.float()
+
+    @staticmethod
+    def backward(ctx, grad_smoothed: Tensor, grad_plain: Tensor):  # type: ignore[no-untyped-def, override]
+        """Return the gradients made in the forward pass, times the gradient of the first output."""
+        grad_hidden, grad_weight = ctx.saved_tensors
+        return (
+            None if grad_hidden is None else grad_hidden * grad_smoothed,
+            None if grad_weight is None else grad_weight * grad_smoothed,
+            None,
+            None,
+            None,
+        )
+
+
+def linear_cross_entropy(
+    hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float = 0.0, scale: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Return (scale * label-smoothed cross-entropy, plain cross-entropy), each the sum over N tokens, in nats.
+
+    hidden: (N, D); weight: (V, D) of the output projection; targets: (N,) ids. Only the first result has a gradient.
+    """
+    loss, plain = LinearCrossEntropy.apply(hidden, weight, targets, smoothing, scale)
+    return loss, plain.detach()
+
+
+def _matrix_dtype(hidden: Tensor) -> torch.dtype:
+    kind = hidden.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32

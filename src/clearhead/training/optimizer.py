@@ -1,0 +1,45 @@
+"""Adam and AdamW, and their state as named tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from clearhead.config import TrainingConfig
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Return Adam (Kingma and Ba 2015) or AdamW (Loshchilov and Hutter 2019) over the model's weights.
+
+    Weight decay spares biases, normalisation and embeddings' companions: whatever is not a matrix.
+    """
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    groups = [
+        {"params": [w for w in weights if w.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [w for w in weights if w.ndim < 2], "weight_decay": 0.0},
+    ]
+    return kind(groups, lr=0.0, betas=config.betas, eps=config.epsilon, fused=True)
+
+
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the optimizer's state as tensors named after the weights: what a checkpoint stores."""
+    return {
+        f"{name}.{moment}": optimizer.state[weight][moment]
+        for name, weight in model.named_parameters()
+        if weight in optimizer.state
+        for moment in (*MOMENTS, "step")
+    }
+
+
+def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Give the optimizer the state of a checkpoint."""
+    for name, weight in model.named_parameters():
+        if f"{name}.step" in tensors:
+            optimizer.state[weight] = {
+                moment: tensors[f"{name}.{moment}"].to(weight.device).clone() for moment in (*MOMENTS, "step")
+            }

@@ -1,0 +1,35 @@
+"""The learning rate as a pure function of the step."""
+
+from __future__ import annotations
+
+import math
+
+from clearhead.config import TrainingConfig
+
+
+def learning_rate(config: TrainingConfig, d_model: int, step: int) -> float:
+    """Return the learning rate of update ``step``, counted from 1.
+
+    - "paper": factor * d_model^-0.5 * min(step^-0.5, step * warmup^-1.5) (Vaswani et al. 2017, section 5.3, equation 3);
+    - "inverse-sqrt": the same shape with its peak, at the end of the warm-up, given;
+    - "cosine": linear warm-up, then half a cosine down to 0 at ``max_steps`` (Loshchilov and Hutter 2017);
+    - "warmup-stable-decay": linear warm-up, level, then linear to 0 over the last ``decay_steps``;
+    - "constant": linear warm-up, then level.
+    """
+    warmup = max(config.warmup_steps, 1)
+    rate = config.learning_rate
+    if config.schedule == "paper":
+        return rate * d_model**-0.5 * min(step**-0.5, step * warmup**-1.5)
+    if step <= warmup:
+        return rate * step / warmup
+    match config.schedule:
+        case "inverse-sqrt":
+            return rate * (warmup / step) ** 0.5
+        case "cosine":
+            done = (step - warmup) / max(config.max_steps - warmup, 1)
+            return rate * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
+        case "warmup-stable-decay":
+            left = max(config.max_steps + 1 - step, 0)
+            return rate * min(1.0, left / (config.decay_steps + 1))
+        case _:
+            return rate

@@ -1,0 +1,77 @@
+"""From a config to a training that is ready to run: run folder, tokenizers, corpora, model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from clearhead.config import RunConfig, expand_root
+from clearhead.data.corpus import Progress, open_corpora
+from clearhead.device import choose_device
+from clearhead.errors import UsageError
+from clearhead.models.build import build_model
+from clearhead.runs.folder import RUN, RunFolder
+from clearhead.text.corpus import LostPairs, read_pairs
+from clearhead.text.tokenizer import TokenizerPair
+from clearhead.training.loop import Training
+
+
+def cache_folder() -> Path:
+    """Return where tokenised corpora are kept: $CLEARHEAD_CACHE, else clearhead in the user's cache folder."""
+    if "CLEARHEAD_CACHE" in os.environ:
+        return Path(os.environ["CLEARHEAD_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "clearhead"
+
+
+def open_training(
+    config: RunConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
+    should_stop: Callable[[], bool] = lambda: False,
+    on_tokenised: Progress | None = None,
+) -> Training:
+    """Make (or, to resume, open) the run folder ``out`` and everything the training needs.
+
+    Args:
+        config: what to run; to resume, what was resolved then, with the overrides of now.
+        out: the run folder.
+        resume: go on from the newest whole checkpoint.
+        overwrite: a run that is there gives way.
+        device: "auto", "cpu" or "cuda".
+        should_stop: asked after every update.
+        on_tokenised: told about the tokenising of a corpus.
+
+    Raises:
+        ClearheadError: whatever is wrong with config, corpora, run folder or machine.
+    """
+    if not config.data.sources:
+        raise UsageError("no-sources")
+    chosen = choose_device(device, config.training.precision)
+    config = config.model_copy(
+        update={"data": config.data.model_copy(update={"root": expand_root(config.data.root)})}
+    )
+    if resume and (out / RUN).exists():
+        run = RunFolder.open(out, weights=False).with_config(config)
+    else:
+        run = RunFolder.create(out, config, train_tokenizers(config), overwrite)
+    tokenizers = run.tokenizers()
+    corpora = open_corpora(config.data, tokenizers, cache_folder(), config.training.seed, on_tokenised)
+    sizes = tokenizers.src.vocabulary_size, tokenizers.tgt.vocabulary_size
+    model = build_model(config.model, *sizes, seed=config.training.seed)
+    return Training(run, corpora, model, chosen, should_stop)
+
+
+def train_tokenizers(config: RunConfig) -> TokenizerPair:
+    """Learn the vocabularies from the training sources; the same text gives the same vocabularies."""
+    tags = list(dict.fromkeys(source.tag for source in config.data.sources if source.tag))
+
+    def side(name: str) -> Iterator[str]:
+        for source in config.data.sources:
+            for pair in read_pairs(source, config.data.root, config.data.skip_bad_lines, LostPairs()):
+                yield getattr(pair, name)
+
+    return TokenizerPair.train(side("src"), side("tgt"), config.tokenizer, tags)

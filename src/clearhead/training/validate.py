@@ -1,0 +1,73 @@
+"""How good the model is now, on text it is not trained on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+
+from clearhead.config import DecodingConfig, RunConfig
+from clearhead.data.batch import Batch, collate
+from clearhead.data.corpus import Corpora
+from clearhead.data.order import micro_batches
+from clearhead.decoding.translator import Translator
+from clearhead.device import Device
+from clearhead.evaluation.scores import validation_scores
+from clearhead.models.interface import Seq2Seq
+from clearhead.training.events import Sample
+from clearhead.training.loss import linear_cross_entropy
+
+SAMPLES = 5
+VALIDATION_BATCH_TOKENS = 4096
+
+
+class Validator:
+    """Scores a model on the validation corpus.
+
+    Args:
+        corpora: the run's corpora, tokenizers with them.
+        config: the run's config: which metric needs text, how many sentences of it.
+        device: where to compute.
+    """
+
+    def __init__(self, corpora: Corpora, config: RunConfig, device: Device) -> None:
+        self.corpora = corpora
+        self.config = config
+        self.device = device
+        needs_text = config.training.validate_metric != "loss"
+        self.text = corpora.valid_text(config.training.validate_sentences if needs_text else SAMPLES)
+
+    def validate(self, model: Seq2Seq) -> tuple[dict[str, float], tuple[Sample, ...]]:
+        """Return the scores ("loss" in nats per token, "perplexity"; "bleu", "chrf" where asked for) and some samples."""
+        assert isinstance(model, torch.nn.Module)
+        model.eval()
+        loss = self.loss(model)
+        scores = {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+        greedy = DecodingConfig(beam_size=1)
+        translator = Translator(model, self.corpora.tokenizers, greedy, self.device.name)
+        sources, references = [src for src, _ in self.text], [ref for _, ref in self.text]
+        hypotheses = [translation.text for translation in translator(sources)]
+        if self.config.training.validate_metric != "loss":
+            scores |= validation_scores(hypotheses, references, self.config.evaluation, self.config.languages.tgt)
+        samples = tuple(map(Sample, sources[:SAMPLES], references, hypotheses))
+        return scores, samples
+
+    @torch.inference_mode()
+    def loss(self, model: Seq2Seq) -> float:
+        """Return the plain cross-entropy per target token, in nats."""
+        total, tokens = 0.0, 0
+        for batch in self._batches():
+            batch = batch.to(self.device.name)
+            with self.device.autocast():
+                hidden = model.forward(batch)[batch.tgt_mask]
+                _, nll = linear_cross_entropy(hidden, model.output_weight, batch.tgt_output[batch.tgt_mask])
+            total += float(nll)
+            tokens += len(hidden)
+        return total / tokens
+
+    def _batches(self) -> Iterable[Batch]:
+        valid, tgt = self.corpora.valid, self.corpora.tokenizers.tgt
+        for indexes in micro_batches(np.arange(len(valid)), valid, VALIDATION_BATCH_TOKENS):
+            yield collate(valid, indexes, tgt.pad_id, tgt.decoder_start_id)
