@@ -146,7 +146,7 @@ def test_what_a_finished_run_shows(run):
     words = Page(full(run)).words()
     for expected in (
         "41.02",
-        "40.92 ± 1.25",
+        "40.92\u00a0±\u00a01.25",
         "tok:13a|BLEU",
         "12.5%",
         "0.987",

@@ -180,7 +180,7 @@ def _score_table(scores: dict[str, Any]) -> str:
         each = scores[key]
         remark = "headline" if key == scores["headline"] else "lower-better" if key == "ter" else ""
         said = f' <span class="small">{both(remark)}</span>' if remark else ""
-        interval = f"{each['mean']:.2f} ± {each['interval']:.2f}"
+        interval = f"{each['mean']:.2f}\u00a0±\u00a0{each['interval']:.2f}"
         rows.append(
             f"<tr><td><b>{escape(each['name'])}</b>{said}</td><td><b>{each['value']:.2f}</b></td>"
             f"<td>{interval}</td><td><code>{escape(each['signature'])}</code></td></tr>"
