@@ -4,7 +4,15 @@ import pytest
 import tomli_w
 from pydantic import ValidationError
 
-from clearhead.config import PRESETS, RunConfig, TransformerConfig, expand_root, make_config, read_config, with_overrides
+from clearhead.config import (
+    PRESETS,
+    RunConfig,
+    TransformerConfig,
+    expand_root,
+    make_config,
+    read_config,
+    with_overrides,
+)
 from clearhead.errors import ConfigError, RunError
 
 

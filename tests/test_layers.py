@@ -17,7 +17,9 @@ def loaded_by(code):
     return set(done.stdout.splitlines()[-1].split()[1:])
 
 
-@pytest.mark.parametrize("arguments", ["", "--help", *(f"{v} --help" for v in "demo train translate evaluate data".split())])
+@pytest.mark.parametrize(
+    "arguments", ["", "--help", *(f"{v} --help" for v in ["demo", "train", "translate", "evaluate", "data"])]
+)
 def test_help_loads_nothing_heavy(arguments):
     assert loaded_by(f"from clearhead.cli import run\nassert run({arguments.split()!r}) == 0") == set()
 
@@ -55,4 +57,6 @@ def test_only_the_command_line_prints_or_exits():
 def test_no_pickle():
     for path in (ROOT / "src").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        assert not any(word in text for word in ("import pickle", "torch.load(", "torch.save(", "allow_pickle=True")), path
+        assert not any(word in text for word in ("import pickle", "torch.load(", "torch.save(", "allow_pickle=True")), (
+            path
+        )

@@ -21,7 +21,6 @@ TEXT = {"train.en": b"a cat\na dog\n" * 500, "train.ko": "고양이\n개\n".enco
 class Server(http.server.SimpleHTTPRequestHandler):
     """A file server that knows ranges and can be told to break off."""
 
-    asked: list = []
     break_after = None
     redirect_to = ""
 
@@ -124,14 +123,18 @@ def test_a_piece_that_is_complete_already_is_kept(corpus, server, tmp_path):
 
 
 def test_a_mirror_takes_the_place_of_the_source(corpus, server, tmp_path, monkeypatch):
-    moved = [PublicFile(f.name, tuple(u.replace("//", "//nowhere.invalid/") for u in f.urls), f.sha256) for f in corpus.files]
+    moved = [
+        PublicFile(f.name, tuple(u.replace("//", "//nowhere.invalid/") for u in f.urls), f.sha256) for f in corpus.files
+    ]
     monkeypatch.setitem(CORPORA, "small", PublicCorpus("small", "", "", "", "", "", tuple(moved)))
     monkeypatch.setenv("CLEARHEAD_MIRROR", server.address + "/")
     assert run(["data", "small", "--to", str(tmp_path / "out")]) == 0
     assert texts(tmp_path / "out") == TEXT
 
 
-@pytest.mark.parametrize("spoilt", [gzip.compress(b"other"), b"other", b"\x1f\x8b broken", gzip.compress(b"x" * 99)[:-4]])
+@pytest.mark.parametrize(
+    "spoilt", [gzip.compress(b"other"), b"other", b"\x1f\x8b broken", gzip.compress(b"x" * 99)[:-4]]
+)
 def test_another_text_is_refused_and_not_kept(corpus, server, tmp_path, capsys, spoilt):
     (server.folder / "train.en.gz").write_bytes(spoilt)
     out = tmp_path / "out"
@@ -158,7 +161,9 @@ def test_without_a_network_one_line_says_so(tmp_path, capsys):
     assert "http://127.0.0.1:9/train.en.gz: cannot be reached" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("url", ["http://example.org/x", "ftp://example.org/x", "file:///etc/passwd", "example.org", ""])
+@pytest.mark.parametrize(
+    "url", ["http://example.org/x", "ftp://example.org/x", "file:///etc/passwd", "example.org", ""]
+)
 def test_only_https_or_this_machine(url):
     with pytest.raises(UsageError):
         public_corpora.check_address(url)

@@ -24,8 +24,8 @@ CommandLineProblem = typer.BadParameter.__mro__[2]
 """What typer raises where the command line does not parse (its name is not public)."""
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 a bug in clearhead; 2 the command line or a config is wrong; 3 a corpus or an input is wrong; "
-    "4 a run folder is wrong; 5 the machine cannot go on (disk, memory, network); 6 the training cannot go on; "
+    "Exit codes: 0 done; 1 a bug in clearhead; 2 the command line or a config is wrong; 3 a corpus or an input is "
+    "wrong; 4 a run folder is wrong; 5 the machine cannot go on (disk, memory, network); 6 the training cannot go on; "
     "130 stopped by Ctrl-C; 141 nobody reads the output any more; 143 stopped by SIGTERM. "
     "A flag goes before an environment variable (CLEARHEAD_LANG, CLEARHEAD_DEBUG, CLEARHEAD_MIRROR), "
     "and that before a file."
@@ -92,9 +92,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         result = app(args=arguments, prog_name="clearhead", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # typer makes the one into the other, and raises no other SystemExit
         # Whoever read our output has gone; what Python would still flush at exit has nowhere to go either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except (KeyboardInterrupt, typer.Abort):
         return 130
@@ -143,6 +143,7 @@ def _as_usage_error(error: BaseException) -> UsageError:
         nearest = difflib.get_close_matches(option, options, n=1, cutoff=0.0)[0]
         return UsageError("unknown-option", command=command, option=option, nearest=nearest)
     if type(error).__name__ == "MissingParameter":
-        name = error.param.get_error_hint(context)  # type: ignore[attr-defined]
-        return UsageError("missing-argument", command=command, name=name.replace("'", ""))
+        parameter = error.param  # type: ignore[attr-defined]
+        name = parameter.opts[0] if parameter.opts[0].startswith("-") else parameter.name.upper()
+        return UsageError("missing-argument", command=command, name=name)
     return UsageError("bad-usage", command=command, problem=error.format_message())  # type: ignore[attr-defined]

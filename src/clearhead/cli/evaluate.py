@@ -1,2 +1,105 @@
-def evaluate() -> None:
-    """x"""
+"""``clearhead evaluate``: translate a test set and score it; several runs are compared pair by pair."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from clearhead.cli.scoring import Evaluation
+    from clearhead.evaluation.paired import PairedScores
+
+
+class Format(StrEnum):
+    """How scores are written."""
+
+    text = "text"
+    json = "json"
+    markdown = "markdown"
+
+
+def evaluate(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; the first is the one the others are compared with.")],
+    src: Annotated[Path, typer.Option(help="Source sentences, plain or gzip.")],
+    ref: Annotated[Path, typer.Option(help="Reference translations, line for line.")],
+    name: Annotated[str, typer.Option(help="Name of the test set.  [default: the source file's]")] = "",
+    tokenize: Annotated[str, typer.Option(help="BLEU's tokeniser: 13a, intl, ko-mecab, ..., none.")] = "",
+    lowercase: Annotated[bool, typer.Option("--lowercase", help="Score case-insensitively.")] = False,
+    beam_size: Annotated[int | None, typer.Option(help="1 is greedy search.")] = None,
+    length_penalty: Annotated[float | None, typer.Option(help="Alpha of the GNMT length penalty.")] = None,
+    format: Annotated[Format, typer.Option(help="text, json or markdown.")] = Format.text,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Translate a test set and score it: BLEU, chrF and TER.
+
+    Scores come with sacreBLEU's signatures and 95 % intervals; several runs are put to a paired test. Translations and
+    scores are kept in the run folder, under evaluations/.
+    """
+    from clearhead.cli.scoring import evaluate_run, read_test_set, test_set_name
+    from clearhead.evaluation.paired import paired_test
+
+    sources, references = read_test_set(src, ref)
+    flags = {
+        "evaluation.tokenize": tokenize,
+        "decoding.beam_size": beam_size,
+        "decoding.length_penalty": length_penalty,
+    }
+    overrides = [f"{key}={value}" for key, value in flags.items() if value not in ("", None)]
+    overrides += ["evaluation.lowercase=true"] if lowercase else []
+    evaluations = []
+    for run in runs:
+        done = evaluate_run(run, name or test_set_name(src), sources, references, overrides, device)
+        evaluations.append(done)
+        print(f"{run}: translations and scores are in {done.scores_path} and {done.hyp_path}", file=sys.stderr)
+    paired = None
+    if len(runs) > 1:
+        first = evaluations[0].config
+        systems = {str(each.run): each.hypotheses for each in evaluations}
+        paired = paired_test(systems, references, first.evaluation, first.languages.tgt)
+    match format:
+        case Format.text:
+            typer.echo("\n".join(as_text(evaluations, paired)))
+        case Format.markdown:
+            typer.echo("\n".join(as_markdown(evaluations, paired)))
+        case Format.json:
+            table = {"runs": [each.to_dict() for each in evaluations], "paired": paired.to_dict() if paired else None}
+            typer.echo(json.dumps(table, ensure_ascii=False, indent=2))
+
+
+def as_text(evaluations: list[Evaluation], paired: PairedScores | None) -> list[str]:
+    """Return the scores as lines for a terminal."""
+    lines = []
+    for each in evaluations:
+        scores = each.scores
+        lines.append(f"{each.run}: {scores.sentences:,} sentences, {each.seconds:.1f} s")
+        for metric in (scores.bleu, scores.chrf, scores.ter):
+            lead = "*" if metric is scores.leading else " "
+            lines.append(f"{lead} {metric.name:6} {metric.value:6.2f} ± {metric.interval:.2f}  {metric.signature}")
+        lines.append(f"  exact match {scores.exact_match:.1%}  length ratio {scores.length_ratio:.3f}")
+        lines += [f"  {note}" for note in scores.note_lines()]
+    if paired:
+        rows = paired.table()
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines.append("")
+        lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    return lines
+
+
+def as_markdown(evaluations: list[Evaluation], paired: PairedScores | None) -> list[str]:
+    """Return the scores as a table for a document, with the signatures under it."""
+    scores = evaluations[0].scores
+    metrics = (scores.bleu, scores.chrf, scores.ter)
+    if paired:
+        rows = paired.table()
+    else:
+        values = [f"{metric.value:.2f} ± {metric.interval:.2f}" for metric in metrics]
+        rows = [["", *(metric.name for metric in metrics)], [str(evaluations[0].run), *values]]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines.insert(1, "|---" * len(rows[0]) + "|")
+    lines += ["", *(f"- {metric.name}: `{metric.signature}`" for metric in metrics)]
+    return lines + [f"- {note}" for note in scores.note_lines()]

@@ -58,8 +58,7 @@ def lines(event: Event) -> list[str]:
         case Started():
             return [
                 f"{event.parameters:,} parameters; {event.train_pairs:,} training and {event.valid_pairs:,} validation "
-                f"pairs; {event.precision} on {event.device}, {event.threads} threads; "
-                f"from step {event.step} to {event.max_steps}"
+                f"pairs; {event.threads} threads; from step {event.step} to {event.max_steps}"
             ]
         case Progress():
             return [f"step {event.step}  epoch {event.epoch}  {numbers(event)}"]

@@ -23,7 +23,9 @@ def train(
     tgt_lang: Annotated[str, typer.Option(help="Language tag; else from the file's name (train.de).")] = "",
     preset: Annotated[str, typer.Option(help="starter, tiny, small, paper-base or paper-big.")] = "",
     out: Annotated[Path | None, typer.Option(help="Run folder.  [default: runs/NAME]")] = None,
-    set: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Any key of the config; repeatable.")] = None,
+    set: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Any key of the config; repeatable.")
+    ] = None,
     data_root: Annotated[str, typer.Option(help="Folder that the corpora's paths start from (data.root).")] = "",
     skip_bad_lines: Annotated[bool, typer.Option("--skip-bad-lines", help="Drop and count unreadable lines.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,

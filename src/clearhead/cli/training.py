@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from clearhead.cli.progress import ProgressDisplay
 from clearhead.cli.stop import StopRequest
 from clearhead.config import RunConfig, Source
+from clearhead.errors import locale_language
 from clearhead.reporting.report import write_report
 from clearhead.runs.folder import RunFolder
 from clearhead.runs.log import EventLog, read_log
@@ -45,17 +47,21 @@ def carry_out(config: RunConfig, out: Path, *, resume: bool, overwrite: bool, de
             log.write(event)
             display(event)
             if isinstance(event, (Validated, Finished)):
-                report(training.run)
+                report(training.run, lost=training.corpora.lost.to_dict())
     if stop():
         print(f"stopped; to go on: clearhead train --resume --out {out}", file=sys.stderr)
     return stop.exit_code
 
 
-def report(run: RunFolder, scores: dict | None = None) -> None:
-    """Write the run's report anew from its log."""
+def report(run: RunFolder, scores: dict[str, Any] | None = None, lost: dict[str, Any] | None = None) -> None:
+    """Write the run's report anew from its log, in the language of messages.
+
+    scores: of a test set; lost: what became of the training lines.
+    """
     languages = f"{run.config.languages.src}-{run.config.languages.tgt}"
     title = f"{run.path.name} ({languages})"
-    write_report(run.report_path, title, run.config.model_dump(), read_log(run.log_path), scores)
+    config = run.config.model_dump(mode="json")
+    write_report(run.report_path, title, config, read_log(run.log_path), scores, lost, locale_language())
 
 
 def opening_lines(training: Training) -> list[str]:

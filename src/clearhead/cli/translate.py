@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -44,7 +44,7 @@ def translate(
 ) -> None:
     """Translate stdin to stdout, line by line.
 
-    Lines end in \\n alone, and each gives one line, an empty one an empty one. What is ready is written while more is read.
+    Lines end in \\n alone, and each gives one line, an empty one an empty one. What is ready is written at once.
     """
     from clearhead.decoding.translator import Translator
 
@@ -52,24 +52,26 @@ def translate(
         "beam_size": beam_size,
         "length_penalty": length_penalty,
         "n_best": n_best,
-        "sampling": sample or None,
+        "sampling": "true" if sample else None,
         "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,
         "seed": seed,
         "max_tokens": max_tokens,
     }
-    overrides = [f"decoding.{name}={value}".replace("=True", "=true") for name, value in flags.items() if value is not None]
+    overrides = [f"decoding.{name}={value}" for name, value in flags.items() if value is not None]
     translator = Translator.load(run, device=device, overrides=overrides)
+    show_progress = sys.stderr.isatty() and not sys.stdin.isatty()
+    write = as_json if format is Format.json else as_text
     done = 0
-    for lines in chunks(input_lines(sys.stdin.buffer)):
-        for translation in translator(lines, prefix=prefix, tag=tag):
-            sys.stdout.buffer.write((as_json(translation) if format is Format.json else as_text(translation)).encode() + b"\n")
+    for lines in available_lines(sys.stdin.buffer):
+        for translation in translator(lines, prefix=prefix, tag=tag, first=done + 1):
+            sys.stdout.buffer.write(write(translation).encode() + b"\n")
         sys.stdout.buffer.flush()
         done += len(lines)
-        if sys.stderr.isatty() and not sys.stdin.isatty():
-            print(f"\r{done:,} lines", end="", file=sys.stderr)
-    if sys.stderr.isatty() and not sys.stdin.isatty():
+        if show_progress:
+            print(f"\r{done:,} lines", end="", file=sys.stderr, flush=True)
+    if show_progress:
         print(file=sys.stderr)
 
 
@@ -81,6 +83,7 @@ def available_lines(stream: BinaryIO) -> Iterator[list[str]]:
     Raises:
         CorpusError: a line is not UTF-8, or too long to be a sentence.
     """
+    from clearhead.errors import CorpusError
     from clearhead.text.corpus import MAX_LINE_BYTES
 
     number, rest, ended = 0, b"", False
@@ -99,9 +102,11 @@ def available_lines(stream: BinaryIO) -> Iterator[list[str]]:
                 if len(good) == CHUNK_LINES:
                     yield good
                     good = []
-        finally:
-            if good:
-                yield good
+        except CorpusError:
+            yield good
+            raise
+        if good:
+            yield good
 
 
 def decode_line(raw: bytes, number: int) -> str:
@@ -110,20 +115,19 @@ def decode_line(raw: bytes, number: int) -> str:
     from clearhead.text.corpus import MAX_LINE_BYTES
 
     if len(raw) > MAX_LINE_BYTES:
-        raise CorpusError("line-too-long", path=STDIN, line=number, limit=MAX_LINE_BYTES)
+        raise CorpusError("input-too-long", path=STDIN, line=number, limit=MAX_LINE_BYTES)
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         column = 1 + len(raw[: error.start].decode("utf-8"))
-        raise CorpusError(
-            "not-utf8", path=STDIN, line=number, byte=f"0x{raw[error.start]:02x}", column=column
-        ) from error
+        byte = f"0x{raw[error.start]:02x}"
+        raise CorpusError("input-not-utf8", path=STDIN, line=number, byte=byte, column=column) from error
     return text.removeprefix("\ufeff" if number == 1 else "").removesuffix("\r")
 
 
 def as_text(translation: Translation) -> str:
     """Return the translation as one line; several of them, where n-best was asked for, with tabs between."""
-    texts = [each.text for each in translation.n_best] or [translation.text]
+    texts = [each.text for each in translation.n_best]
     return "\t".join(" ".join(text.split("\n")) for text in texts)
 
 
@@ -133,7 +137,9 @@ def as_json(translation: Translation) -> str:
         "source": translation.source,
         "text": translation.text,
         "score": translation.score,
-        "tokens": translation.tokens,
+        "log_prob": translation.log_prob,
+        "finished": translation.finished,
+        "tokens": [token._asdict() for token in translation.tokens],
         "n_best": [{"text": each.text, "score": each.score} for each in translation.n_best],
     }
     return json.dumps(table, ensure_ascii=False)

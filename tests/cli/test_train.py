@@ -1,0 +1,177 @@
+"""Training from the command line: recipes, flags, files of one's own, and going on after Ctrl-C."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from clearhead.cli import run
+from clearhead.cli.recipe import Flags, config_from, find_recipe, language_of
+from clearhead.cli.stop import StopRequest
+from clearhead.errors import UsageError
+
+
+def events(out):
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_training_leaves_a_whole_run_folder(trained):
+    names = {path.name for path in trained.iterdir()}
+    assert {"run.toml", "tokenizer.json", "model.safetensors", "manifest.json", "log.jsonl", "report.html"} <= names
+    kinds = [event["event"] for event in events(trained)]
+    assert kinds[0] == "Started" and kinds[-1] == "Finished" and kinds.count("Validated") == 2
+
+
+def test_progress_goes_to_stderr_and_the_result_to_stdout(corpus, tmp_path, capsys, train_arguments):
+    out = tmp_path / "run"
+    assert run(train_arguments(corpus, out, steps=3)) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{out}\n"
+    assert "600 lines = 600 kept + 0 dropped" in said.err
+    assert "step 3" in said.err and "target tokens/s" in said.err and "left" in said.err
+
+
+def test_resume_goes_on_with_the_config_of_the_folder(trained, corpus, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(trained, out)
+    assert run(["train", "--resume", f"--out={out}", "--set=training.max_steps=18"]) == 0
+    started = [event for event in events(out) if event["event"] == "Started"]
+    assert started[-1]["step"] == 12 and started[-1]["max_steps"] == 18
+    assert events(out)[-1]["step"] == 18
+
+
+def test_a_run_is_not_replaced_unasked(trained, corpus, tmp_path, capsys, train_arguments):
+    out = tmp_path / "run"
+    shutil.copytree(trained, out)
+    assert run(train_arguments(corpus, out, steps=3)) == 2
+    assert "a run is there already" in capsys.readouterr().err
+    assert run(train_arguments(corpus, out, "--overwrite", steps=3)) == 0
+    assert events(out)[-1]["step"] == 3
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_writes_a_checkpoint_and_the_training_goes_on_from_it(corpus, tmp_path, number, code, train_arguments):
+    out = tmp_path / "run"
+    arguments = train_arguments(corpus, out, "--threads=1", "--set=training.log_every=1", steps=100_000)
+    process = subprocess.Popen([sys.executable, "-m", "clearhead", *arguments], stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if line.startswith("step 2 "):
+            break
+    process.send_signal(number)
+    rest = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == code
+    assert "a checkpoint will be written" in rest and f"clearhead train --resume --out {out}" in rest
+    assert "Traceback" not in rest
+    stopped = events(out)[-1]
+    assert stopped["event"] == "Finished" and stopped["reason"] == "interrupted"
+    assert (out / "checkpoints" / f"step-{stopped['step']:08d}").is_dir()
+    last = stopped["step"] + 2
+    assert run(["train", "--resume", f"--out={out}", f"--set=training.max_steps={last}", "--threads=1"]) == 0
+    assert events(out)[-1]["step"] == last
+
+
+def test_the_second_signal_is_not_caught():
+    before = signal.getsignal(signal.SIGINT)
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop() and stop.exit_code == 130
+        assert signal.getsignal(signal.SIGINT) is before
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+
+
+def test_a_stop_request_outside_the_main_thread_takes_no_signal():
+    said = []
+
+    def enter():
+        with StopRequest() as stop:
+            said.append(stop())
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert said == [False]
+
+
+# --- what becomes of flags ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "language"),
+    [
+        ("train.en", "en"),
+        ("a/b.c/train.de.gz", "de"),
+        ("train.ko.txt", "ko"),
+        ("train.txt", "und"),
+        ("train.src", "und"),
+        ("en", "und"),
+        ("", "und"),
+    ],
+)
+def test_the_language_is_the_end_of_the_name(path, language):
+    assert language_of(path) == language
+
+
+def test_flags_name_files_from_here_and_a_recipe_from_its_root(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = config_from(None, Flags(src="a.en", tgt="b.ko.gz", settings=["training.max_steps=7"]))
+    assert config.data.sources[0].src == str(tmp_path / "a.en")
+    assert (config.languages.src, config.languages.tgt, config.training.max_steps) == ("en", "ko", 7)
+    assert config.training.patience > 0 and config.data.valid == ()
+    elsewhere = config_from(None, Flags(src="a.en", tgt="b.ko", data_root="/corpora"))
+    assert (elsewhere.data.root, elsewhere.data.sources[0].src) == ("/corpora", "a.en")
+
+
+def test_flags_win_over_the_recipe_and_set_wins_over_flags():
+    flags = Flags(tsv='odd "name".tsv', src_lang="ko", preset="tiny", settings=["model.d_model=64", "languages.tgt=fr"])
+    config = config_from("starter-ko-en", flags)
+    assert config.data.sources[0].tsv.endswith('odd "name".tsv')
+    assert config.model.d_model == 64 and config.model.dropout == 0.3
+    assert (config.languages.src, config.languages.tgt) == ("ko", "fr")
+
+
+def test_a_small_corpus_gets_a_small_vocabulary(tmp_path):
+    sizes = []
+    for size in (10_000, 400_000, 5_000_000, 50_000_000):
+        for name in ("a.en", "a.ko"):
+            with open(tmp_path / name, "wb") as file:
+                file.truncate(size)
+        config = config_from(None, Flags(src=str(tmp_path / "a.en"), tgt=str(tmp_path / "a.ko")))
+        sizes.append(config.tokenizer.vocabulary_size)
+    assert sizes == sorted(sizes) and sizes[0] < sizes[1] < sizes[2] < sizes[3]
+
+
+@pytest.mark.parametrize("name", ["starter-ko-en", "multi30k-en-de-tiny"])
+def test_the_recipes_that_come_with_the_package(name):
+    assert find_recipe(name).name == f"{name}.toml"
+    config = config_from(name, Flags())
+    assert config.data.sources and config.data.valid
+
+
+@pytest.mark.parametrize(
+    ("flags", "code"),
+    [
+        (Flags(), "no-data"),
+        (Flags(src="a.en"), "half-a-pair"),
+        (Flags(tgt="a.en"), "half-a-pair"),
+        (Flags(src="a", tgt="b", valid_tgt="c"), "half-a-pair"),
+        (Flags(src="a", tgt="b", tsv="c"), "two-corpora"),
+    ],
+)
+def test_half_said_data(flags, code):
+    with pytest.raises(UsageError) as caught:
+        config_from(None, flags)
+    assert caught.value.code == code
+
+
+def test_an_unknown_recipe(capsys):
+    assert run(["train", "multi30k"]) == 2
+    assert "multi30k-en-de-tiny" in capsys.readouterr().err
