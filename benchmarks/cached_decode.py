@@ -65,7 +65,7 @@ def random_sentences(n: int, mean_length: int, vocabulary_size: int) -> tuple[Te
     return torch.randint(FIRST, vocabulary_size, mask.shape, generator=generator).where(mask, PAD), mask
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def decode(model: Seq2Seq, decoder: Seq2Seq, src: Tensor, mask: Tensor, steps: int, device: Device) -> list[Hypothesis]:
     """Encode with ``model`` and decode ``steps`` tokens a sentence with ``decoder``."""
     with device.autocast():

@@ -9,7 +9,7 @@ from clearhead.decoding.greedy import greedy_search
 from clearhead.decoding.sampling import sampler, uniforms
 
 from .test_greedy import close
-from .toy import KINDS, V, model_of, problem, sentences
+from .toy import EOS, KINDS, PAD, START, TableModel, V, model_of, problem, sentences
 
 DRAWS = 20_000
 
@@ -89,3 +89,12 @@ def test_the_batch_around_a_sentence_changes_nothing(kind):
         for one, two, three in zip(draw([i])[i], together[i], backwards[i]):
             close(two, one)
             close(three, one)
+
+
+def test_every_position_is_a_draw_of_its_own():
+    """Among 8 equally likely tokens the token is the draw's eighth of the interval."""
+    model = TableModel(V, lambda source, so_far: torch.zeros(V))
+    asked = problem(model, [[EOS]] * 3, [20] * 3, forbidden=(PAD, START, EOS))
+    draws = uniforms(3, [(i,) for i in range(3)], asked.max_length)
+    for row, hypothesis in zip(draws, greedy_search(model, asked, choose=sampler(draws))):
+        assert list(hypothesis.tokens) == [3 + int(8 * draw) for draw in row[:20].tolist()]

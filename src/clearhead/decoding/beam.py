@@ -100,7 +100,7 @@ class _Beams:
         return found
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def beam_search(
     model: Seq2Seq,
     problem: Problem,
@@ -117,7 +117,7 @@ def beam_search(
     normalises it at the limit, the most that it can still reach: then nothing that could have won is given up.
     Hypotheses that the limit leaves unfinished come behind the finished ones.
 
-    alpha: exponent of the length penalty.
+    alpha: exponent of the length penalty; n_best: at most beam_size.
     """
     n, device = len(problem.limits), problem.limits.device
     sentences, limits = torch.arange(n, device=device), problem.limits
@@ -151,7 +151,7 @@ def beam_search(
         stay = (~done).nonzero().squeeze(1)
         if len(stay) < len(sentences):
             has_ended = torch.zeros_like(before.lengths).scatter_add_(1, places // logits.shape[1], ended.long()) > 0
-            unfinished = before.only(~has_ended & at_limit.unsqueeze(1)).sentences(done).hypotheses(False, alpha)
+            unfinished = before.only(~has_ended).sentences(done).hypotheses(False, alpha)
             finished = kept.sentences(done).hypotheses(True, alpha)
             for sentence, first, second in zip(sentences[done].tolist(), finished, unfinished):
                 results[sentence] = [*first, *second][:n_best]

@@ -20,7 +20,7 @@ def likeliest(log_probs: Tensor, rows: Tensor, position: int) -> Tensor:
     return log_probs.argmax(-1)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def greedy_search(
     model: Seq2Seq,
     problem: Problem,

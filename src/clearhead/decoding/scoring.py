@@ -12,7 +12,7 @@ POSITIONS_AT_ONCE = 1024
 """How many positions are projected to the vocabulary at once, which bounds the memory for logits."""
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def score_pairs(model: Seq2Seq, batch: Batch, alpha: float = 0.0) -> list[Hypothesis]:
     """Return the log-probability of each pair's target given its source, token by token and summed, eos included.
 

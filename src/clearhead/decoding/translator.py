@@ -296,7 +296,7 @@ class Translator:
                 found[i] = hypotheses
         return found
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference_mode: in it autocast turns the weights into bf16 anew at every step
     def _search(self, parts: Sequence[_Part], decoding: DecodingConfig, first: int) -> list[list[Hypothesis]]:
         assert not getattr(self.model, "training", False), "the model went back to training: make a new Translator"
         device, alpha, n_best = self.device.name, decoding.length_penalty, decoding.n_best
