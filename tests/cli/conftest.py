@@ -26,8 +26,9 @@ def data_folder():
 
 
 WORDS = {
-    "the": "그", "small": "작은", "big": "큰", "cat": "고양이", "dog": "개", "house": "집", "river": "강", "sees": "본다",
-    "likes": "좋아한다", "finds": "찾는다", "and": "그리고", "old": "오래된", "new": "새", "tree": "나무", "road": "길",
+    "the": "그", "small": "작은", "big": "큰", "cat": "고양이", "dog": "개", "house": "집", "river": "강",
+    "sees": "본다", "likes": "좋아한다", "finds": "찾는다", "and": "그리고", "old": "오래된", "new": "새", "road": "길",
+    "tree": "나무",
 }  # fmt: skip
 
 

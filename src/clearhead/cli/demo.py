@@ -57,5 +57,5 @@ def demo(
     typer.echo(f"the run, with its weights and tokenizer:  {out}")
     typer.echo(f"curves, samples and scores, in a browser: {out / 'report.html'}")
     typer.echo(f"its translations of the test sentences:   {done.hyp_path}")
-    typer.echo(f"try it:  echo '오늘은 날씨가 좋습니다' | clearhead translate {out}")
+    typer.echo(f"try it:  echo '우리 어머니는 우유를 좋아해요' | clearhead translate {out}")
     return 0
