@@ -114,7 +114,7 @@ class TokenizerConfig(Section):
 
     kind: Literal["bpe", "unigram"] = "bpe"
     """Subword model."""
-    vocabulary_size: Annotated[int, Field(ge=400)] = 8000
+    vocabulary_size: Annotated[int, Field(ge=330)] = 8000
     """Number of tokens of each vocabulary, the special and the byte ones included."""
     joint: bool = True
     """One vocabulary for both languages; needed where embeddings are tied three ways."""

@@ -36,7 +36,7 @@ def _ones(weight: Tensor, generator: torch.Generator) -> Tensor:
 
 
 TABLE: list[tuple[str, Rule]] = [
-    (r"(src|tgt)_embedding\.weight|output_weight", _embedding),
+    (r"((src|tgt)_embedding|output)\.weight", _embedding),
     (r"(src|tgt)_positions\.table", _embedding),
     (r".*norm\.weight", _ones),
     (r".*\.bias", _zeros),

@@ -51,8 +51,11 @@ class Seq2Seq(Protocol):
     """V: number of target tokens."""
     max_positions: int
     """The longest sequence, in tokens, that either side may have."""
-    output_weight: Tensor
-    """(V, D): the matrix of ``project``, so that a loss can be fused with it."""
+
+    @property
+    def output_weight(self) -> Tensor:
+        """(V, D): the matrix of ``project``, so that a loss can be fused with it."""
+        ...
 
     def encode(self, src: Tensor, src_mask: Tensor) -> Memory:
         """Read N sentences, once each. src: (N, S) ids; src_mask: (N, S) bool, True where a token is."""

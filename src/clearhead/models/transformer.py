@@ -43,10 +43,12 @@ class Transformer(nn.Module):
         self.dropout = Dropout(config.dropout)
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
-        if config.tie == "none":
-            self.output_weight = nn.Parameter(torch.empty(tgt_vocabulary_size, config.d_model))
-        else:
-            self.output_weight = self.tgt_embedding.weight
+        self.output = nn.Linear(config.d_model, tgt_vocabulary_size, bias=False) if config.tie == "none" else None
+
+    @property
+    def output_weight(self) -> Tensor:
+        """(V, D): the matrix before the softmax, the target embedding's own where they are tied (section 3.4)."""
+        return self.tgt_embedding.weight if self.output is None else self.output.weight
 
     def encode(self, src: Tensor, src_mask: Tensor) -> Memory:
         """Read N sentences: src (N, S) ids, src_mask (N, S) bool, True where a token is."""

@@ -1,0 +1,130 @@
+"""The training loop on a toy corpus: the same losses however it is cut, stopped and gone on with."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from clearhead.config import RunConfig, make_config
+from clearhead.errors import TrainingError
+from clearhead.models.build import named_weights
+from clearhead.runs.checkpoints import average_weights, checkpoint_path, load_checkpoint
+from clearhead.training.events import Finished, Progress, Saved, Skipped, Started, Validated
+from clearhead.training.session import open_training
+
+WORDS = "one two three four five six seven eight nine ten".split()
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CLEARHEAD_CACHE", str(tmp_path / "cache"))
+    torch.set_num_threads(1)
+    draw = random.Random(0)
+    lines = [" ".join(draw.choices(WORDS, k=draw.randint(2, 7))) for _ in range(400)]
+    (tmp_path / "train.src").write_text("\n".join(lines) + "\n")
+    (tmp_path / "train.tgt").write_text("\n".join(" ".join(reversed(line.split())) for line in lines) + "\n")
+    return tmp_path
+
+
+def config(corpus: Path, *overrides: str) -> RunConfig:
+    table = {
+        "data": {"root": str(corpus), "sources": [{"src": "train.src", "tgt": "train.tgt"}]},
+        "tokenizer": {"vocabulary_size": 360},
+        "model": {"d_model": 16, "d_ff": 32, "n_heads": 2, "n_encoder_layers": 1, "n_decoder_layers": 1},
+        "training": {
+            "max_steps": 12, "batch_tokens": 300, "log_every": 1, "validate_every": 5, "checkpoint_every": 4,
+            "schedule": "constant", "learning_rate": 0.003, "warmup_steps": 2, "validate_metric": "bleu",
+            "validate_sentences": 4, "keep_last": 9,
+        },
+    }  # fmt: skip
+    return make_config(table, overrides)
+
+
+def losses(events) -> list[tuple[int, float]]:
+    return [(event.step, event.loss) for event in events if isinstance(event, Progress)]
+
+
+def test_the_events_of_a_training(corpus):
+    training = open_training(config(corpus), corpus / "run")
+    events = list(training.events())
+    assert isinstance(events[0], Started) and events[0].train_pairs == 380 and events[0].valid_pairs == 20
+    assert [e.step for e in events if isinstance(e, Progress)] == list(range(1, 13))
+    assert [e.step for e in events if isinstance(e, Validated)] == [5, 10, 12]
+    saved = [e.step for e in events if isinstance(e, Saved)]
+    assert {4, 8, 12} <= set(saved) <= {4, 5, 8, 10, 12}
+    last = events[-1]
+    assert isinstance(last, Finished) and last.reason == "max-steps" and set(last.scores) >= {"loss", "bleu", "chrf"}
+    assert all((training.run.path / e.path).is_dir() for e in events if isinstance(e, Saved))
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 5, 7, 10])
+def test_stopped_and_gone_on_with_equals_uninterrupted_bit_for_bit(corpus, stop_after):
+    whole = open_training(config(corpus), corpus / "whole")
+    expected = losses(whole.events())
+    asked = iter(range(1, 100))
+    first = open_training(config(corpus), corpus / "cut", should_stop=lambda: next(asked) >= stop_after)
+    events = list(first.events())
+    assert events[-1].reason == "interrupted" and events[-1].step == stop_after
+    second = open_training(config(corpus), corpus / "cut", resume=True)
+    assert losses(events) + losses(second.events()) == expected
+    for name, weight in named_weights(whole.model).items():
+        assert torch.equal(weight, named_weights(second.model)[name]), name
+    for step in (4, 8, 12):
+        a, b = (load_checkpoint(checkpoint_path(t.run, step)) for t in (whole, second))
+        assert all(torch.equal(a.optimizer[name], b.optimizer[name]) for name in a.optimizer)
+        assert {**a.state, "elapsed_s": 0} == {**b.state, "elapsed_s": 0}
+
+
+def test_micro_batches_change_nothing_but_rounding(corpus):
+    plain = ["model.dropout=0.0"]
+    whole = losses(open_training(config(corpus, *plain), corpus / "a").events())
+    pieces = losses(open_training(config(corpus, *plain, "training.micro_batch_tokens=40"), corpus / "b").events())
+    assert [step for step, _ in whole] == [step for step, _ in pieces]
+    assert [loss for _, loss in whole] == pytest.approx([loss for _, loss in pieces], rel=1e-5)
+
+
+def test_the_runs_weights_are_the_mean_of_the_last_checkpoints(corpus):
+    wanted = ["training.checkpoint_every=2", "training.average_last=3", "training.keep_last=1"]
+    training = open_training(config(corpus, *wanted), corpus / "run")
+    last = list(training.events())[-1]
+    assert last.weights == "mean of steps [8, 10, 12]"
+    expected = average_weights([checkpoint_path(training.run, step) for step in (8, 10, 12)])
+    weights = training.run.weights()
+    assert weights.keys() == expected.keys() and all(torch.equal(weights[name], expected[name]) for name in weights)
+    mean = sum(load_checkpoint(checkpoint_path(training.run, s)).weights["src_embedding.weight"] for s in (8, 10, 12)) / 3
+    torch.testing.assert_close(weights["src_embedding.weight"], mean)
+
+
+def test_the_best_checkpoint_is_the_run_otherwise(corpus):
+    training = open_training(config(corpus, "training.validate_metric=loss", "training.keep_last=1"), corpus / "run")
+    events = list(training.events())
+    best = min((e for e in events if isinstance(e, Validated)), key=lambda e: e.scores["loss"])
+    assert events[-1].weights == f"best, step {best.step}"
+    assert events[-1].scores["loss"] == pytest.approx(best.scores["loss"], rel=1e-6)
+
+
+def test_patience_ends_a_training_that_no_longer_gets_better(corpus):
+    settings = ["training.learning_rate=1e-12", "training.patience=2", "training.validate_every=1"]
+    training = open_training(config(corpus, *settings, "training.validate_metric=bleu"), corpus / "run")
+    last = list(training.events())[-1]
+    assert last.reason == "patience" and last.step == 3
+
+
+def test_a_step_that_is_not_finite_changes_nothing_and_ten_end_the_training(corpus):
+    training = open_training(config(corpus, "training.max_steps=20"), corpus / "run")
+    before = {name: weight.clone() for name, weight in named_weights(training.model).items()}
+    with torch.no_grad():
+        training.model.decoder.layers[0].feed_forward.w_2.bias[0] = torch.nan
+    events = training.events()
+    seen = []
+    with pytest.raises(TrainingError, match="step 10"):
+        for event in events:
+            if isinstance(event, Validated):
+                continue
+            seen.append(event)
+    assert sum(isinstance(e, Skipped) for e in seen) == 9
+    for name, weight in named_weights(training.model).items():
+        assert torch.equal(weight.nan_to_num(), before[name].clone().nan_to_num()) or "w_2.bias" in name
