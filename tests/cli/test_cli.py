@@ -172,7 +172,7 @@ def failing(monkeypatch, error):
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (OSError(errno.ENOSPC, "No space left on device", "/x/y"), 5, "/x/y"),
+        (OSError(errno.ENOSPC, "No space left on device", "/x/y"), 5, "--resume"),
         (OSError(errno.ENOSPC, "No space left on device"), 5, "--resume"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), 5, "--resume"),
         (PermissionError(errno.EACCES, "Permission denied", "/x/y"), 5, "/x/y"),

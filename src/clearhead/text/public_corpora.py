@@ -1,6 +1,6 @@
 """Public corpora: where their files lie, and downloading them whole and unchanged.
 
-Only the addresses and the checksums are ours; the text belongs to its authors, under the licence named with each corpus.
+Only the addresses and the checksums are ours; the text belongs to its authors, under the licence named with it.
 A checksum is that of the text itself (after gzip), so that a mirror may pack the same text as it likes.
 """
 
