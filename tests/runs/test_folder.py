@@ -239,6 +239,13 @@ def test_a_file_that_the_manifest_does_not_list(whole, weights):
     assert faults_of(whole) == {("manifest.json", "bad-manifest")}
 
 
+def test_weights_that_were_replaced_are_no_longer_accepted(whole, weights):
+    former = (whole / "model.safetensors").read_bytes()
+    RunFolder.open(whole).write_weights(weights(2))
+    (whole / "model.safetensors").write_bytes(former)
+    assert faults_of(whole) == {("model.safetensors", "file-sha256")}
+
+
 @pytest.mark.parametrize("content, code", [
     ("[", "not-json"), ("[1]", "bad-manifest"), ("{}", "bad-manifest"), ('{"files": {"run.toml": 1}}', "bad-manifest"),
     ('{"files": {"run.toml": {"size": "1", "sha256": ""}}}', "bad-manifest"), ("[" * 200_000, "not-json"),

@@ -1,5 +1,7 @@
 """Our safetensors stream is the library's, and weights that are not a model's are all named."""
 
+import json
+
 import pytest
 import safetensors.torch
 import torch
@@ -15,6 +17,14 @@ def stream(tensors):
 def test_the_bytes_are_those_of_the_library(weights):
     tensors = {**weights(1), "이름": torch.arange(6.0).reshape(2, 3), "none": torch.zeros(0, 4)}
     assert stream(tensors) == safetensors.torch.save(tensors)
+
+
+def test_every_tensor_lies_aligned():
+    tensors = {"a": torch.ones(3).bool(), "b": torch.ones(3).bfloat16(), "c": torch.ones(1), "d": torch.tensor(1)}
+    content = stream(tensors)
+    length = int.from_bytes(content[:8], "little")
+    for name, entry in json.loads(content[8 : 8 + length]).items():
+        assert (8 + length + entry["data_offsets"][0]) % tensors[name].element_size() == 0
 
 
 @pytest.mark.parametrize("tensors", [
