@@ -31,6 +31,7 @@ def test_scores_are_printed_and_kept(copied, corpus, capsys):
     assert table["scores"] == score(hypotheses, references, EvaluationConfig(tokenize="none"), "ko").to_dict()
     assert table["weights_sha256"] == hashlib.sha256((copied / "model.safetensors").read_bytes()).hexdigest()
     assert table["evaluation"]["tokenize"] == "none"
+    assert table["scores"]["bleu"]["signature"] in (copied / "report.html").read_text(encoding="utf-8")
 
 
 def test_several_runs_are_put_to_a_paired_test(copied, trained, corpus, tmp_path, capsys):

@@ -25,7 +25,7 @@ def test_a_training_leaves_a_whole_run_folder(trained):
     names = {path.name for path in trained.iterdir()}
     assert {"run.toml", "tokenizer.json", "model.safetensors", "manifest.json", "log.jsonl", "report.html"} <= names
     kinds = [event["event"] for event in events(trained)]
-    assert kinds[0] == "Started" and kinds[-1] == "Finished" and kinds.count("Validated") == 2
+    assert kinds[:2] == ["CorporaRead", "Started"] and kinds[-1] == "Finished" and kinds.count("Validated") == 2
 
 
 def test_progress_goes_to_stderr_and_the_result_to_stdout(corpus, tmp_path, capsys, train_arguments):

@@ -34,9 +34,8 @@ def demo(
     """
     from clearhead.cli.recipe import Flags, config_from
     from clearhead.cli.scoring import evaluate_run
-    from clearhead.cli.training import carry_out, report
+    from clearhead.cli.training import carry_out
     from clearhead.decoding.translator import Translator
-    from clearhead.runs.folder import RunFolder
     from clearhead.text.starter import starter_pairs
 
     config = config_from(RECIPE, Flags(settings=set or []))
@@ -48,7 +47,6 @@ def demo(
     pairs = starter_pairs("test")
     sources, references = [korean for korean, _ in pairs], [english for _, english in pairs]
     done = evaluate_run(out, "starter-test", sources, references, [], device)
-    report(RunFolder.open(out), done.scores.to_dict())
     for metric in (done.scores.chrf, done.scores.bleu):
         typer.echo(f"{metric.name} {metric.value:.2f} on {len(pairs):,} sentences  ({metric.signature})")
     print("3. translating", file=sys.stderr)

@@ -13,6 +13,7 @@ from typing import Any
 from unicodedata import normalize
 
 from clearhead.cli.recipe import language_of
+from clearhead.cli.report import report
 from clearhead.config import RunConfig, with_overrides
 from clearhead.decoding.translator import Translator
 from clearhead.errors import CorpusError
@@ -83,7 +84,7 @@ def test_set_name(src: Path) -> str:
 def evaluate_run(
     run: Path, name: str, sources: Sequence[str], references: Sequence[str], overrides: Sequence[str], device: str
 ) -> Evaluation:
-    """Translate ``sources`` with a run, score them and write both under the run's evaluations/.
+    """Translate ``sources`` with a run, score them, and keep both in its folder: evaluations/ and the report.
 
     Raises:
         ClearheadError: whatever is wrong with the run, the config or the text.
@@ -109,4 +110,5 @@ def evaluate_run(
     lines = "".join(" ".join(line.split("\n")) + "\n" for line in hypotheses)
     done.hyp_path.write_text(lines, encoding="utf-8", newline="\n")
     done.scores_path.write_text(json.dumps(done.to_dict(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    report(folder, scores.to_dict())
     return done

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clearhead.cli.progress import ProgressDisplay
+from clearhead.cli.report import report
 from clearhead.cli.stop import StopRequest
 from clearhead.config import RunConfig, Source
-from clearhead.errors import locale_language
-from clearhead.reporting.report import write_report
-from clearhead.runs.folder import RunFolder
-from clearhead.runs.log import EventLog, read_log
+from clearhead.runs.log import EventLog
 from clearhead.training.events import Finished, Validated
 from clearhead.training.loop import Training
 from clearhead.training.session import open_training
+
+
+@dataclass(frozen=True)
+class CorporaRead:
+    """What became of every line, for the log: ``LostPairs.to_dict()`` of both corpora, before the update ``step``."""
+
+    step: int
+    train: dict[str, Any]
+    valid: dict[str, Any]
 
 
 def carry_out(config: RunConfig, out: Path, *, resume: bool, overwrite: bool, device: str, threads: int | None) -> int:
@@ -42,26 +50,17 @@ def carry_out(config: RunConfig, out: Path, *, resume: bool, overwrite: bool, de
         print(line, file=sys.stderr)
     log = EventLog(training.run.log_path)
     log.rewind(training.position.step)
+    corpora = training.corpora
+    log.write(CorporaRead(training.position.step, corpora.lost.to_dict(), corpora.valid_lost.to_dict()))
     with stop, ProgressDisplay() as display:
         for event in training.events():
             log.write(event)
             display(event)
             if isinstance(event, (Validated, Finished)):
-                report(training.run, lost=training.corpora.lost.to_dict())
+                report(training.run)
     if stop():
         print(f"stopped; to go on: clearhead train --resume --out {out}", file=sys.stderr)
     return stop.exit_code
-
-
-def report(run: RunFolder, scores: dict[str, Any] | None = None, lost: dict[str, Any] | None = None) -> None:
-    """Write the run's report anew from its log, in the language of messages.
-
-    scores: of a test set; lost: what became of the training lines.
-    """
-    languages = f"{run.config.languages.src}-{run.config.languages.tgt}"
-    title = f"{run.path.name} ({languages})"
-    config = run.config.model_dump(mode="json")
-    write_report(run.report_path, title, config, read_log(run.log_path), scores, lost, locale_language())
 
 
 def opening_lines(training: Training) -> list[str]:
