@@ -73,7 +73,7 @@ class BuiltIn(SourceOptions):
 
 
 def _source_kind(value: Any) -> str:
-    keys = value if isinstance(value, dict) else value.__class__.model_fields
+    keys = value if isinstance(value, dict) else getattr(type(value), "model_fields", ())
     return "tsv" if "tsv" in keys else "builtin" if "builtin" in keys else "files"
 
 
@@ -201,8 +201,6 @@ class TrainingConfig(Section):
     decay_steps: NonNegative = 0
     """Length of the last, falling part of "warmup-stable-decay"."""
     label_smoothing: Probability = 0.1
-    r_drop: Annotated[float, Field(ge=0.0)] = 0.0
-    """Weight of the R-Drop term (Liang et al. 2021): symmetric KL of two passes with other dropout; 0 for none."""
     clip_norm: Annotated[float, Field(ge=0.0)] = 1.0
     """The gradient's norm is scaled down to this; 0 for never."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -307,7 +305,7 @@ def read_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
         raise RunError("cannot-read", path=path, problem=error.strerror) from error
     except UnicodeDecodeError as error:
         raise ConfigError("bad-toml", where=path, problem="not UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError; too many digits; nested too deep
         raise ConfigError("bad-toml", where=path, problem=error) from error
     return make_config(table, overrides, where=str(path))
 

@@ -1,0 +1,48 @@
+"""The whole way at once: a Transformer learns to reverse a sequence, from text files to exact translations."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from clearhead import Translator
+from clearhead.config import make_config
+from clearhead.training.session import open_training
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[str]]:
+    monkeypatch.setenv("CLEARHEAD_CACHE", str(tmp_path / "cache"))
+    draw = random.Random(7)
+    words = [chr(ord("a") + i) for i in range(8)]
+    lines = list({" ".join(draw.choices(words, k=draw.randint(1, 7))) for _ in range(4200)})
+    train, test = lines[:-200], lines[-200:]
+    (tmp_path / "train.src").write_text("".join(f"{line}\n" for line in train))
+    (tmp_path / "train.tgt").write_text("".join(f"{line[::-1]}\n" for line in train))
+    return tmp_path, test
+
+
+def test_reversing_a_sequence_is_learnt_to_over_99_percent(corpus):
+    folder, test = corpus
+    torch.set_num_threads(1)
+    config = make_config(
+        {
+            "data": {"root": str(folder), "sources": [{"src": "train.src", "tgt": "train.tgt"}], "holdout": 50},
+            "tokenizer": {"vocabulary_size": 340},
+            "model": {"d_model": 64, "d_ff": 128, "n_heads": 4, "n_encoder_layers": 2, "n_decoder_layers": 2},
+            "training": {
+                "max_steps": 400, "batch_tokens": 800, "schedule": "cosine", "learning_rate": 0.003,
+                "warmup_steps": 60, "validate_every": 250, "checkpoint_every": 400,
+            },
+        },
+        ["model.dropout=0.0"],
+    )  # fmt: skip
+    training = open_training(config, folder / "run")
+    for _ in training.events():
+        pass
+    translator = Translator.load(folder / "run")
+    exact = sum(translation.text == line[::-1] for translation, line in zip(translator(test), test))
+    assert exact / len(test) > 0.99
