@@ -168,11 +168,25 @@ def test_a_long_source_is_split_at_sentence_ends_or_refused_never_cut(translator
     assert found.score == pytest.approx(sum(t.score for t in alone), abs=1e-4)
     assert len(found.tokens) == sum(len(t.tokens) for t in alone)
     assert len(found.n_best) == 3
+    decoding = with_(beam_size=3)
+    prefixed = translator(source, prefix="Nobody", tag="2de", decoding=decoding)
+    starts = ["Nobody", *[""] * (len(parts) - 1)]
+    expected = translator(parts, prefix=starts, tag="2de", decoding=decoding)
+    assert prefixed.text == " ".join(t.text for t in expected if t.text)
     with pytest.raises(CorpusError, match=rf"line 11: {n_tokens} tokens, and the model takes at most 39"):
         translator(["A dog.", source], decoding=with_(long_source="refuse"), first=10)
     endless = "the dog sees " * 40
     with pytest.raises(CorpusError, match="line 2: one sentence of"):
         translator(["A dog.", f"A dog sees. {endless}"])
+
+
+def test_the_models_limit_holds_tag_and_eos_too(translator, tokenizers):
+    words = (word * n for n in range(1, 40) for word in ("dog ", "a ", "the ", "in school "))
+    longest = next(text for text in words if len(tokenizers.src.encode(text)) == 39)
+    refuse = with_(long_source="refuse")
+    assert translator(longest, decoding=refuse).source == longest
+    with pytest.raises(CorpusError, match="39 tokens, and the model takes at most 38"):
+        translator(longest, tag="2de", decoding=refuse)
 
 
 def test_parts_of_a_split_source_are_joined_as_the_target_language_does(model, tokenizers):
@@ -246,8 +260,10 @@ def test_a_loaded_translator_equals_the_one_that_was_stored(translator, tokenize
         Translator.load(tmp_path / "run", "cpu", overrides=["decoding.beam_sise=1"])
     with pytest.raises(RunError):
         Translator.load(tmp_path / "nowhere", "cpu")
-    run.write_weights({name: weight for name, weight in named_weights(model).items() if name != "output_weight"})
-    with pytest.raises(ClearheadError, match="output_weight"):
+    weights = named_weights(model)
+    lost = next(iter(weights))
+    run.write_weights({name: weight for name, weight in weights.items() if name != lost})
+    with pytest.raises(ClearheadError, match=lost):
         Translator.load(tmp_path / "run", "cpu")
 
 
