@@ -11,13 +11,13 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from clearhead.errors import ConfigError, RunError
 
-FORMAT = 1
+FORMAT: Final = 1
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(gt=0)]
 NonNegative = Annotated[int, Field(ge=0)]
@@ -284,7 +284,9 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _three_way_needs_one_vocabulary(self) -> RunConfig:
         if self.model.tie == "three-way" and not self.tokenizer.joint:
-            raise ValueError('model.tie = "three-way" needs one vocabulary; set tokenizer.joint = true or tie = "two-way"')
+            raise ValueError(
+                'model.tie = "three-way" needs one vocabulary; set tokenizer.joint = true or tie = "two-way"'
+            )
         return self
 
 
@@ -364,7 +366,9 @@ def _with_preset(table: dict[str, Any], where: str) -> dict[str, Any]:
         return table
     name = model["preset"]
     if name not in PRESETS:
-        raise ConfigError("bad-value", where=where, key="model.preset", value=name, problem=_one_of(name, list(PRESETS)))
+        raise ConfigError(
+            "bad-value", where=where, key="model.preset", value=name, problem=_one_of(name, list(PRESETS))
+        )
     rest = {key: value for key, value in model.items() if key != "preset"}
     return {**table, "model": {**PRESETS[name], **rest}}
 

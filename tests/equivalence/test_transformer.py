@@ -65,7 +65,10 @@ def test_stacks_equal_torch_nn_transformer(norm, activation):
         16, 4, 2, 2, 32, dropout=0.0, activation=activation, batch_first=True, norm_first=norm == "pre"
     ).train()  # train: its eval path is another, fused one
     with torch.no_grad():
-        for pair in (*zip(theirs.encoder.layers, ours.encoder.layers), *zip(theirs.decoder.layers, ours.decoder.layers)):
+        for pair in (
+            *zip(theirs.encoder.layers, ours.encoder.layers),
+            *zip(theirs.decoder.layers, ours.decoder.layers),
+        ):
             copy_layer(*pair)
         if norm == "pre":
             theirs.encoder.norm.load_state_dict(ours.encoder.norm.state_dict())
@@ -77,7 +80,11 @@ def test_stacks_equal_torch_nn_transformer(norm, activation):
         src = ours.src_embedding(b.src) + ours.src_positions(torch.arange(b.src.shape[1]))
         tgt = ours.tgt_embedding(b.tgt_input) + ours.tgt_positions(torch.arange(length))
         expected = theirs(
-            src, tgt, tgt_mask=~causal_mask(length), src_key_padding_mask=~b.src_mask, memory_key_padding_mask=~b.src_mask
+            src,
+            tgt,
+            tgt_mask=~causal_mask(length),
+            src_key_padding_mask=~b.src_mask,
+            memory_key_padding_mask=~b.src_mask,
         )
         torch.testing.assert_close(ours(b)[b.tgt_mask], expected[b.tgt_mask], atol=1e-5, rtol=1e-5)
 

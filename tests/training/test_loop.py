@@ -15,7 +15,7 @@ from clearhead.runs.checkpoints import average_weights, checkpoint_path, load_ch
 from clearhead.training.events import Finished, Progress, Saved, Skipped, Started, Validated
 from clearhead.training.session import open_training
 
-WORDS = "one two three four five six seven eight nine ten".split()
+WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 
 
 @pytest.fixture
@@ -94,8 +94,9 @@ def test_the_runs_weights_are_the_mean_of_the_last_checkpoints(corpus):
     expected = average_weights([checkpoint_path(training.run, step) for step in (8, 10, 12)])
     weights = training.run.weights()
     assert weights.keys() == expected.keys() and all(torch.equal(weights[name], expected[name]) for name in weights)
-    mean = sum(load_checkpoint(checkpoint_path(training.run, s)).weights["src_embedding.weight"] for s in (8, 10, 12)) / 3
-    torch.testing.assert_close(weights["src_embedding.weight"], mean)
+    name = "src_embedding.weight"
+    each = [load_checkpoint(checkpoint_path(training.run, step)).weights[name] for step in (8, 10, 12)]
+    torch.testing.assert_close(weights[name], sum(each) / 3)
 
 
 def test_the_best_checkpoint_is_the_run_otherwise(corpus):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, repeat
-from typing import NamedTuple, cast, overload
+from typing import NamedTuple, overload
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from clearhead.decoding.sampling import sampler, uniforms
 from clearhead.decoding.scoring import score_pairs
 from clearhead.device import choose_device
 from clearhead.errors import CorpusError, UsageError
-from clearhead.models.build import build_model, load_weights, named_weights
+from clearhead.models.build import load_weights, make_model, named_weights
 from clearhead.models.interface import Seq2Seq
 from clearhead.runs.folder import RunFolder
 from clearhead.runs.tensors import check_weights
@@ -131,11 +131,13 @@ class Translator:
         """
         run = RunFolder.open(os.fspath(path))
         config, tokenizers = with_overrides(run.config, tuple(overrides)), run.tokenizers()
-        model = build_model(config.model, tokenizers.src.vocabulary_size, tokenizers.tgt.vocabulary_size)
+        sizes = tokenizers.src.vocabulary_size, tokenizers.tgt.vocabulary_size
         weights = run.weights()
-        check_weights(weights, named_weights(model))
+        with torch.device("meta"):  # a foreign config may describe a model that no memory holds
+            check_weights(weights, named_weights(make_model(config.model, *sizes)))
+        model = make_model(config.model, *sizes)
         load_weights(model, weights)
-        return cls(cast(Seq2Seq, model), tokenizers, config.decoding, device, precision, config.languages.tgt)
+        return cls(model, tokenizers, config.decoding, device, precision, config.languages.tgt)
 
     # --- translating
 

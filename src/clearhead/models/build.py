@@ -12,11 +12,19 @@ from clearhead.models.initialize import initialize
 from clearhead.models.transformer import Transformer
 
 
-def build_model(config: ModelConfig, src_vocabulary_size: int, tgt_vocabulary_size: int, seed: int = 1) -> Transformer:
-    """Return the model that ``config`` describes, initialised from ``seed``."""
+def make_model(config: ModelConfig, src_vocabulary_size: int, tgt_vocabulary_size: int) -> Transformer:
+    """Return the model that ``config`` describes, its weights not set yet.
+
+    Under ``torch.device("meta")`` it costs no memory, whatever the config says, and still has names and shapes.
+    """
     match config.kind:
         case "transformer":
-            model = Transformer(config, src_vocabulary_size, tgt_vocabulary_size)
+            return Transformer(config, src_vocabulary_size, tgt_vocabulary_size)
+
+
+def build_model(config: ModelConfig, src_vocabulary_size: int, tgt_vocabulary_size: int, seed: int = 1) -> Transformer:
+    """Return the model that ``config`` describes, initialised from ``seed``."""
+    model = make_model(config, src_vocabulary_size, tgt_vocabulary_size)
     initialize(model, seed)
     return model
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from torch import Tensor
 
@@ -44,7 +44,10 @@ class DecoderState(Protocol):
         ...
 
 
-class Seq2Seq(Protocol):
+State = TypeVar("State", bound=DecoderState)
+
+
+class Seq2Seq(Protocol[State]):
     """A sequence-to-sequence model, seen by training, decoding and inspection."""
 
     vocabulary_size: int
@@ -61,11 +64,11 @@ class Seq2Seq(Protocol):
         """Read N sentences, once each. src: (N, S) ids; src_mask: (N, S) bool, True where a token is."""
         ...
 
-    def start(self, memory: Memory, max_length: int, rows_per_sentence: int = 1) -> DecoderState:
+    def start(self, memory: Memory, max_length: int, rows_per_sentence: int = 1) -> State:
         """Return a state of N * rows_per_sentence rows (a sentence's rows lie together) with room for max_length tokens."""
         ...
 
-    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Take in tokens and go on; the given state must not be used again.
 
         tokens: (R, n) ids, n = 1 for a step or more for a whole prefix.

@@ -73,6 +73,7 @@ class Transformer(nn.Module):
         device = memory.hidden.device
         crosses, pasts = [], []
         for layer in self.decoder.layers:
+            assert isinstance(layer, DecoderLayer)
             keys, values = layer.cross_attention.keys_values(memory.hidden)  # (N, H, S, K)
             crosses.append(CrossCache(keys.contiguous(), values.contiguous(), padding_mask(memory.mask)))
             room = (rows, keys.shape[1], max_length, keys.shape[3])
@@ -136,6 +137,7 @@ class Decoder(nn.Module):
     def step(self, x: Tensor, pasts: list[SelfCache], crosses: list[CrossCache], place: StepPlace) -> Tensor:
         """Return the hidden vectors (R, n, D) of the next n positions; the caches take them in."""
         for layer, past, cross in zip(self.layers, pasts, crosses):
+            assert isinstance(layer, DecoderLayer)
             x = layer.step(x, past, cross, place)
         return self.norm(x)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clearhead.nn.dropout import Dropout
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "swiglu": F.silu}
 
 
 class FeedForward(nn.Module):
@@ -20,7 +24,7 @@ class FeedForward(nn.Module):
         self.w_1 = nn.Linear(d_model, d_ff)
         self.w_gate = nn.Linear(d_model, d_ff) if activation == "swiglu" else None
         self.w_2 = nn.Linear(d_ff, d_model)
-        self.activation = {"relu": F.relu, "gelu": F.gelu, "swiglu": F.silu}[activation]
+        self.activation = ACTIVATIONS[activation]
         self.dropout = Dropout(dropout_p)
 
     def forward(self, x: Tensor) -> Tensor:

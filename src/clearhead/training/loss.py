@@ -70,7 +70,7 @@ class LinearCrossEntropy(torch.autograd.Function):
             grad_hidden = grad_hidden.sub_(mean_weight, alpha=smoothing).mul_(scale).to(hidden.dtype)
         if grad_weight is not None:
             grad_weight.sub_(hidden.float().sum(dim=0), alpha=smoothing / vocabulary_size).mul_(scale)
-        ctx.save_for_backward(grad_hidden, grad_weight)
+        ctx.save_for_backward(grad_hidden, grad_weight)  # type: ignore[arg-type]  # None is let through
         return (smoothed * scale).float(), plain.float()
 
     @staticmethod

@@ -51,9 +51,7 @@ def open_training(
     if not config.data.sources:
         raise UsageError("no-sources")
     chosen = choose_device(device, config.training.precision)
-    config = config.model_copy(
-        update={"data": config.data.model_copy(update={"root": expand_root(config.data.root)})}
-    )
+    config = config.model_copy(update={"data": config.data.model_copy(update={"root": expand_root(config.data.root)})})
     if resume and (out / RUN).exists():
         run = RunFolder.open(out, weights=False).with_config(config)
     else:
