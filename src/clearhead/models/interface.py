@@ -40,7 +40,7 @@ class DecoderState(Protocol):
         ...
 
     def join(self, other: Self) -> Self:
-        """Return the state with ``other``'s rows behind this one's (new sentences enter while others are in mid-decode)."""
+        """Return the state with ``other``'s rows behind this one's: sentences enter while others are in mid-decode."""
         ...
 
 
@@ -65,7 +65,7 @@ class Seq2Seq(Protocol[State]):
         ...
 
     def start(self, memory: Memory, max_length: int, rows_per_sentence: int = 1) -> State:
-        """Return a state of N * rows_per_sentence rows (a sentence's rows lie together) with room for max_length tokens."""
+        """Return a state of N * rows_per_sentence rows, a sentence's together, with room for max_length tokens."""
         ...
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:

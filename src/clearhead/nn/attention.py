@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from clearhead.nn.dropout import dropout
 
 EXPLICIT_UP_TO = 128
-"""Keys up to which the explicit product is faster on a processor than PyTorch's fused kernel, whose backward is slow."""
+"""Keys up to which the explicit product beats PyTorch's fused kernel on a processor: that one's backward is slow."""
 
 
 def scaled_dot_product_attention(
@@ -47,7 +47,7 @@ class AttentionCore(nn.Module):
         self.dropout_p = dropout_p
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the output (B, H, T, K) of q (B, H, T, K), k and v (B, H, S, K), mask broadcastable to (B, H, T, S)."""
+        """Return the output (B, H, T, K) of q (B, H, T, K), k, v (B, H, S, K), mask broadcastable to (B, H, T, S)."""
         dropout_p = self.dropout_p if self.training else 0.0
         if q.device.type == "cpu" and k.shape[-2] <= EXPLICIT_UP_TO:
             return scaled_dot_product_attention(q, k, v, mask, dropout_p)[0]

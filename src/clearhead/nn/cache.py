@@ -1,4 +1,4 @@
-"""Keys and values that decoding keeps: self-attention's grow a token a step, cross-attention's are made once a sentence."""
+"""Keys and values that decoding keeps: self-attention's grow at every step, cross-attention's are made once."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.
 class FeedForward(nn.Module):
     """FFN(x) = max(0, x W_1 + b_1) W_2 + b_2 (Vaswani et al. 2017, section 3.3, equation 2).
 
-    By choice with GELU (Hendrycks and Gimpel 2016), or with SwiGLU (Shazeer 2020), which multiplies silu(x W_1 + b_1) by
+    By choice with GELU (Hendrycks and Gimpel 2016), or with SwiGLU (Shazeer 2020): silu(x W_1 + b_1) times
     x W_gate + b_gate.
     """
 

@@ -11,7 +11,7 @@ CHUNK_BYTES_GPU = 2**28
 
 
 class LinearCrossEntropy(torch.autograd.Function):
-    """Sum over tokens of the label-smoothed cross-entropy of softmax(hidden W^T), with gradients made in the forward pass.
+    """Sum over tokens of the label-smoothed cross-entropy of softmax(hidden W^T); its gradients are made going forward.
 
     With z the logits, lse their log-sum-exp and eps the smoothing (Szegedy et al. 2016, section 7; Vaswani et al. 2017,
     section 5.4), a token's loss is (1 - eps) (lse - z_y) + eps (lse - mean z), and its gradient by the logits is

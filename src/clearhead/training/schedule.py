@@ -10,7 +10,7 @@ from clearhead.config import TrainingConfig
 def learning_rate(config: TrainingConfig, d_model: int, step: int) -> float:
     """Return the learning rate of update ``step``, counted from 1.
 
-    - "paper": factor * d_model^-0.5 * min(step^-0.5, step * warmup^-1.5) (Vaswani et al. 2017, section 5.3, equation 3);
+    - "paper": factor * d_model^-0.5 * min(step^-0.5, step * warmup^-1.5) (Vaswani et al. 2017, equation 3);
     - "inverse-sqrt": the same shape with its peak, at the end of the warm-up, given;
     - "cosine": linear warm-up, then half a cosine down to 0 at ``max_steps`` (Loshchilov and Hutter 2017);
     - "warmup-stable-decay": linear warm-up, level, then linear to 0 over the last ``decay_steps``;

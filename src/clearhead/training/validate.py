@@ -40,7 +40,7 @@ class Validator:
         self.text = corpora.valid_text(config.training.validate_sentences if needs_text else SAMPLES)
 
     def validate(self, model: Seq2Seq) -> tuple[dict[str, float], tuple[Sample, ...]]:
-        """Return the scores ("loss" in nats per token, "perplexity"; "bleu", "chrf" where asked for) and some samples."""
+        """Return scores ("loss" in nats per token, "perplexity"; "bleu", "chrf" where asked for) and some samples."""
         assert isinstance(model, torch.nn.Module)
         model.eval()
         loss = self.loss(model)
