@@ -71,7 +71,8 @@ def test_the_path_from_translate_to_attention(monkeypatch, tmp_path):
 
     golden = shutil.copytree(ROOT / "tests/golden/format-1", tmp_path / "run")
     monkeypatch.setattr(attention, "scaled_dot_product_attention", watched)
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO("나는 학생입니다\n".encode()), isatty=lambda: True))
+    text = io.BytesIO("나는 학생입니다\n".encode())
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=text, isatty=lambda: True))
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO()))
     assert run(["translate", str(golden), "--device", "cpu"]) == 0
     verb = ("cli/translate.py", "translate")

@@ -1,0 +1,129 @@
+"""The guides and the other documents name commands, options and formats that there are."""
+
+import json
+import re
+import shlex
+import tomllib
+from dataclasses import fields
+from typing import get_args
+
+import pytest
+from typer.main import get_command
+
+from .conftest import ROOT, blocks, commands
+
+GUIDES = ["docs/en/guide.md", "docs/ko/guide.md"]
+DOCUMENTS = ["README.md", "README.ko.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", *GUIDES]
+DOCUMENTS += ["docs/paper-map.md", "docs/formats.md", "docs/decisions.md"]
+
+
+@pytest.mark.parametrize("language", ["sh", "python", "toml"])
+def test_both_guides_say_the_same(language):
+    english, korean = (blocks(path, language) for path in GUIDES)
+    assert english == korean and english
+
+
+@pytest.mark.parametrize("what", [r"^(#+) ", r"^\|(?=[^-])", r"`([a-z]+\.[a-z_]+)`"])
+def test_both_guides_have_the_same_parts(what):
+    english, korean = (re.findall(what, (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE) for path in GUIDES)
+    assert sorted(set(english)) == sorted(set(korean)) and (what[0] == "`" or english == korean)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_every_command_named_parses(path):
+    from clearhead.cli import app
+    from clearhead.config import make_config
+
+    text = (ROOT / path).read_text(encoding="utf-8")
+    named = [line for line in commands(path) if line.startswith("clearhead ")]
+    named += re.findall(r"`(clearhead [^`]+)`", text)
+    for command in named:
+        words = [word for word in shlex.split(command.split(" <")[0].replace(" N", " 2"))[1:] if word != "--debug"]
+        while words and words[0].startswith("--"):
+            del words[:2]
+        if not words:
+            continue
+        verb = get_command(app).commands[words[0]]
+        bare = len(words) == 1 or (len(words) == 3 and "--threads" in words)  # named in passing, without what it needs
+        parsed = verb.make_context(words[0], words[1:], resilient_parsing=bare)
+        make_config({}, parsed.params.get("set") or [])
+
+
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_every_option_named_is_in_the_config(path):
+    from clearhead.config import RunConfig
+
+    text = (ROOT / path).read_text(encoding="utf-8")
+    sections = {name: field.annotation for name, field in RunConfig.model_fields.items()}
+    for section, key in re.findall(r"`(data|tokenizer|model|training|decoding|evaluation)\.([a-z_]+)", text):
+        if key not in ("safetensors", "json", "src", "tgt"):
+            assert key in sections[section].model_fields, f"{section}.{key}"
+
+
+@pytest.mark.parametrize("path", GUIDES)
+def test_the_recipes_shown_are_valid(path):
+    from clearhead.config import make_config
+
+    for block in blocks(path, "toml"):
+        assert make_config(tomllib.loads(block)).data.sources
+
+
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_links_lead_somewhere(path):
+    text = (ROOT / path).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert link.startswith("https://") or (ROOT / path).parent.joinpath(link).exists(), link
+
+
+def test_every_dependency_has_its_reason():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    asked = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+    for extra in ("test", "check"):
+        asked += project["project"]["optional-dependencies"][extra]
+    section = (ROOT / "docs/decisions.md").read_text(encoding="utf-8").split("## Text")[0]
+    for name in (re.split("[><=]", requirement)[0] for requirement in asked):
+        assert f"| {name} |" in section or f"**{name}**" in section, name
+
+
+def test_every_weight_has_a_name_in_the_formats():
+    import torch
+
+    from clearhead.config import TransformerConfig
+    from clearhead.models.transformer import Transformer
+
+    sizes = {"d_model": 8, "d_ff": 8, "n_heads": 2, "n_encoder_layers": 1, "n_decoder_layers": 1}
+    with torch.device("meta"):
+        model = Transformer(
+            TransformerConfig(norm="pre", activation="swiglu", positions="learned", tie="none", **sizes), 400, 400
+        )
+    names = {re.sub(r"\.\d+\.", ".{i}.", name) for name, _ in model.named_parameters()}
+    text = (ROOT / "docs/formats.md").read_text(encoding="utf-8").split("### model.safetensors")[1].split("###")[0]
+    rows = re.findall(r"`((?:encoder|src|tgt|output)[^`]+)`", text)
+    written = set(rows) | {name.replace("encoder", "decoder", 1) for name in rows if name.startswith("encoder")}
+    written |= {name.replace("self_attention", "cross_attention") for name in written if name.startswith("decoder")}
+    assert written == names
+
+
+def test_every_event_has_its_fields_in_the_formats():
+    from clearhead.cli.training import CorporaRead
+    from clearhead.training.events import Event, Sample
+
+    text = (ROOT / "docs/formats.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([A-Z]\w+)` \| (.+) \|$", text, re.MULTILINE))
+    kinds = [*get_args(Event), CorporaRead]
+    assert sorted(rows) == sorted(kind.__name__ for kind in kinds)
+    for kind in kinds:
+        names = [field.name for field in fields(kind)]
+        names += [field.name for field in fields(Sample)] if kind.__name__ == "Validated" else []
+        assert all(f"`{name}`" in rows[kind.__name__] for name in names), kind
+
+
+def test_what_is_said_of_checkpoints_and_vocabularies():
+    from clearhead.training.loop import Position
+
+    text = (ROOT / "docs/formats.md").read_text(encoding="utf-8")
+    assert all(f"`{field.name}`" in text.split("The position:")[1].split("\n\n")[0] for field in fields(Position))
+    tokenizer = json.loads((ROOT / "tests/golden/format-1/tokenizer.json").read_text(encoding="utf-8"))
+    vocabulary = tokenizer["model"]["vocab"]
+    assert [vocabulary[name] for name in ("<pad>", "<unk>", "<bos>", "<eos>")] == [0, 1, 2, 3]
+    assert (vocabulary["<0x00>"], vocabulary["<0xFF>"]) == (68, 323)
