@@ -91,7 +91,7 @@ def irregularity(stem: str) -> str:
     }
     if tail:
         return tail if irregular.get(tail, False) else ""
-    if stem[-1] == "르" and not stem.endswith(_REGULAR_르):
+    if stem[-1] == "르" and len(stem) > 1 and not stem.endswith(_REGULAR_르):
         return "르"
     return "하" if stem[-1] == "하" else "으" if vowel == "ㅡ" else ""
 

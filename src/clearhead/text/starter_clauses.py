@@ -205,10 +205,10 @@ def you(level: Level) -> Person:
 def choose_clause(words: Lexicon, pick: Pick, asked: bool = False) -> Clause:
     """Return a clause about any action; where ``asked``, about "you" or about others, never about "I" and "we"."""
     level = pick(LEVELS)
-    people = words.people_at(level)
-    if asked:
-        people = [you(level)] * 8 + [person for person in people if person.subject.pronoun not in ("I", "we")]
+    people = [*[you(level)] * 4, *words.asked_about(level)] if asked else words.people_at(level)
     person, action = pick(people), pick(words.actions)
+    if person.elder and person.ko and not action.elder:
+        return choose_clause(words, pick, asked)
     setting = pick(settings(words, action.kind))
     denied = not asked and setting.mode != "must" and not _excludes_denial(setting)
     denial = pick(("", "", "short", "long")) if denied else ""

@@ -82,7 +82,7 @@ class Noun:
         """Return it as a subject behind this, that or the; these and those where it is plural."""
         if self.is_plural:
             determiner = {"this": "these", "that": "those"}.get(determiner, determiner)
-        words = self.the if determiner == "the" else f"{determiner} {self.en}"
+        words = self.the if determiner == "the" else f"{determiner} {self.en}".strip()
         return Subject(words, "they" if self.is_plural else "it")
 
 
@@ -106,7 +106,7 @@ class Action:
     """A verb with the noun that completes it.
 
     kind, takes: see the lexicon. ko_complement: the noun with its particle; en_once, en_general: its English on one
-    occasion and as a habit. extras: places, company and means that may stand beside it.
+    occasion and as a habit. extras: places, company and means that may stand beside it. elder: said of elders too.
     """
 
     verb: Predicate
@@ -118,6 +118,7 @@ class Action:
     en_once: str
     en_general: str
     extras: tuple[Phrase, ...] = ()
+    elder: bool = True
 
     @property
     def combination(self) -> tuple[str, str]:
@@ -169,6 +170,18 @@ class Lexicon:
         """Return who can be spoken of at ``level``."""
         return [person for person in self.people if level in person.levels]
 
+    def asked_about(self, level: Level) -> list[Person]:
+        """Return whom one asks others about at ``level``: neither oneself nor one's own family and friends."""
+        own = ("I", "we", *(person.subject.words for person in self.people if person.subject.words.startswith("my ")))
+        spoken = [person for person in self.people_at(level) if person.subject.words not in own]
+        if level is Level.PLAIN:  # -니? is said among friends: no elders, and no pronouns of the written language
+            return [person for person in spoken if not person.elder and person.ko not in ("그", "그녀", "그들")]
+        return spoken
+
+    def same_group(self, one: str, other: str) -> bool:
+        """Whether two different nouns are of one group, so that they can be named together."""
+        return one != other and any(one in group and other in group for group in self.tables["groups"].values())
+
     def action(self, name: str) -> Action:
         """Return the action that the lexicon names as "verb noun"."""
         verb, noun = name.rsplit(" ", 1)
@@ -192,6 +205,7 @@ class Lexicon:
                 _complement(noun, takes),
                 *self._english_complement(noun, takes, entry.get("definite", False)),
                 tuple(extras),
+                entry.get("elder", True),
             )
 
     def _english_complement(self, noun: str, takes: str, definite: bool) -> tuple[str, str]:

@@ -50,7 +50,7 @@ def two_things(words: Lexicon, pick: Pick) -> Sentence | None:
     one = choose_clause(words, pick)
     first = one.action
     second = pick(words.objects_of[first.verb.stem, first.en]) if first.takes == "object" else first
-    if second == first or one.extra.ko or one.denial:
+    if not words.same_group(first.noun, second.noun) or one.extra.ko or one.denial:
         return None
     both = replace(
         first,
@@ -66,7 +66,7 @@ def preference(words: Lexicon, pick: Pick) -> Sentence | None:
     """I like tea more than coffee."""
     likes = [action for action in words.actions if action.en == "like"]
     level, first, second = pick(LEVELS), pick(likes), pick(likes)
-    if words.nouns[first.noun].kind != words.nouns[second.noun].kind or first == second:
+    if not words.same_group(first.noun, second.noun):
         return None
     more = replace(first, ko_complement=f"{second.noun}보다 {first.ko_complement} 더")
     told = Clause(pick(words.people_at(level)), more, Setting(tense=pick((PRESENT, PRESENT, PAST))), level)
@@ -94,14 +94,15 @@ def giving(words: Lexicon, pick: Pick) -> Sentence | None:
 
 def request(words: Lexicon, pick: Pick) -> Sentence | None:
     """Please open the door. Do not take a photo."""
-    action = pick([action for action in words.actions if action.kind in ("daily", "event")])
+    asked = pick(("please", "not"))
+    action = pick([action for action in words.actions if action.combination[0] in words.tables["requests"][asked]])
     extra = pick((NOTHING, *action.extras[:3]))
-    if extra.ko and not extra.ko.endswith("에서"):
+    if (extra.ko and not extra.ko.endswith("에서")) or action.en == "wear":
         return None
     before = join(extra.ko, action.ko_complement)
     words_en = join(action.en, action.en_once, extra.en)
     stem = action.verb.stem
-    if pick((True, False)):
+    if asked == "please":
         ko = f"{before} {korean.infinitive(stem)} {pick(('주세요', '주십시오'))}"
         return make(ko, f"please {words_en}", action.combination)
     return make(f"{before} {stem}지 {pick(('마세요', '마십시오'))}", f"do not {words_en}", action.combination)
@@ -150,7 +151,9 @@ def identity(words: Lexicon, pick: Pick) -> Sentence | None:
     """I am a student."""
     job_ko, job = choose_pair(pick, words.tables["jobs"])
     level, shape = pick(LEVELS), pick(("is", "is", "is", "was", "is not", "is it", "becomes"))
-    person = pick([you(level), *words.people_at(level)]) if shape == "is it" else pick(words.people_at(level))
+    person = (
+        pick([you(level), you(level), *words.asked_about(level)]) if shape == "is it" else pick(words.people_at(level))
+    )
     subject = person.subject
     many = subject.agreement == "they" and subject.pronoun != "you"
     what = english.plural(job) if many else english.a(job)
@@ -181,11 +184,9 @@ def feeling(words: Lexicon, pick: Pick) -> Sentence | None:
     """Yuna is tired today."""
     level, state = pick(LEVELS), pick(list(words.states.values()))
     asked = pick((False, False, False, True))
-    person = pick(([you(level)] * 6 if asked else []) + words.people_at(level))
+    person = pick([you(level), you(level), *words.asked_about(level)] if asked else words.people_at(level))
     day, tense = pick((("", PRESENT), ("", PRESENT), ("", PAST), ("오늘", PRESENT), ("어제", PAST), ("지금", PRESENT)))
     if (person.honorific(level) and not state.elder) or (state.lasting and day):
-        return None
-    if asked and person.subject.pronoun in ("I", "we"):
         return None
     denial = "" if asked else pick(("", "", "long"))
     en_day = {"": "", "오늘": "today", "어제": "yesterday", "지금": "now"}[day]

@@ -44,11 +44,13 @@ def quality(words: Lexicon, pick: Pick) -> Sentence:
     """This bag is expensive. Is that bag expensive? The bag was not expensive."""
     chosen, noun = _quality(words, pick)
     this_ko, this = choose_pair(pick, THIS)
+    if noun.ko in words.tables["groups"]["subjects"]:
+        this_ko, this = "", ""  # math, not this math
     level, asked, tense = pick(LEVELS), pick((False, False, False, True)), pick((PRESENT, PRESENT, PAST))
     denial = "" if asked else pick(("", "", "short", "long"))
     end = korean_predicate(chosen.predicate, denial=denial).end(tense, level, asked)
     en = clause(noun.subject(this), f"be {chosen.en}", tense is PAST, bool(denial), asked)
-    return make(f"{this_ko} {attach(noun.ko, TOPIC)} {end}", en, (noun.ko, chosen.ko), question=asked)
+    return make(join(this_ko, attach(noun.ko, TOPIC), end), en, (noun.ko, chosen.ko), question=asked)
 
 
 def owned_quality(words: Lexicon, pick: Pick) -> Sentence | None:
@@ -71,14 +73,17 @@ def quality_before_noun(words: Lexicon, pick: Pick) -> Sentence | None:
     phrase = f"{chosen.predicate.modifier()} {noun.ko}"
     once = f"{chosen.en} {noun.en}" if noun.kind in ("mass", "plural") else english.a(f"{chosen.en} {noun.en}")
     level = pick(LEVELS)
+    if noun.ko in words.tables["groups"]["subjects"]:
+        return None
     if pick((True, False)):
         this_ko, this = pick((("이것은", "this"), ("저것은", "that")))
         subject = Subject({"this": "these", "that": "those"}[this], "they") if noun.is_plural else Subject(this, "it")
         return make(f"{this_ko} {be(phrase, PRESENT, level)}", f"{clause(subject, 'be')} {once}", (noun.ko, chosen.ko))
-    action = pick([action for action in words.actions if action.takes == "object"])
-    plain = action.en in ("buy", "sell", "make", "draw", "wear", "read", "drink", "eat", "build", "wash", "ride")
-    if action.noun != noun.ko or not plain:
+    verbs = ("buy", "sell", "make", "draw", "wear", "read", "drink", "eat", "wash", "ride")
+    actions = [action for action in words.actions if action.noun == noun.ko and action.en in verbs]
+    if not actions:
         return None
+    action = pick(actions)
     setting = pick((Setting(tense=PAST), Setting(tense=PAST), Setting("want"), Setting(tense=FUTURE)))
     action = replace(action, ko_complement=attach(phrase, OBJECT), en_once=once)
     told = Clause(pick(words.people_at(level)), action, setting, level).statement()
@@ -89,12 +94,18 @@ def comparison(words: Lexicon, pick: Pick) -> Sentence | None:
     """This bag is more expensive than that bag."""
     chosen, noun = _quality(words, pick)
     other, level = words.nouns[pick(chosen.nouns)], pick(LEVELS)
-    if noun.kind != other.kind:
+    colour = chosen.en in ("red", "blue", "white")
+    if (
+        not (noun == other or words.same_group(noun.ko, other.ko))
+        or noun.ko in words.tables["groups"]["subjects"]
+        or colour
+    ):
         return None
     first, second = noun.subject("this"), other.subject("that")
     end = chosen.predicate.end(PRESENT, level)
     en = f"{clause(first, 'be')} {english.comparative(chosen.en)} than {second.words}"
-    return make(f"이 {attach(noun.ko, TOPIC)} 저 {other.ko}보다 {end}", en, (noun.ko, chosen.ko), (other.ko, chosen.ko))
+    ko = f"이 {attach(noun.ko, TOPIC)} 저 {other.ko}보다 {end}"
+    return make(ko, en, (noun.ko, chosen.ko), (other.ko, chosen.ko))
 
 
 def contrast(words: Lexicon, pick: Pick) -> Sentence | None:
@@ -211,7 +222,7 @@ def where_they_are(words: Lexicon, pick: Pick) -> Sentence:
     person = pick(words.people_at(level))
     place = words.places[pick(words.tables["whereabouts"])]
     exist = EXIST.respected() if person.honorific(level) else EXIST
-    if person.subject.pronoun not in ("I", "we") and pick((True, False, False, False)):
+    if person in words.asked_about(level) and pick((True, False)):
         en = f"where {clause(person.subject, 'be', tense is PAST, question=True)}"
         combination = (person.subject.words, "어디")
         return make(f"{person.topic} 어디에 {exist.end(tense, level, True)}", en, combination, question=True)
@@ -305,18 +316,18 @@ def crossing(words: Lexicon, pick: Pick) -> Sentence:
     barrier, entry = choose_pair(pick, words.tables["barriers"])
     animal = pick(words.tables["animals"]["nouns"])
     states = words.tables["animals"]["states"]
-    about_animal = pick((True, False))
+    about_animal = pick(("animal", "barrier")) == "animal"
     reason = pick(list(states) if about_animal else entry["because"])
     quality = words.qualities.get(reason)
     en_reason = states[reason] if about_animal or quality is None else quality.en
-    level, able = pick((Level.PLAIN, Level.PLAIN, Level.PLAIN, Level.FORMAL)), pick((False, False, True))
+    level = pick((Level.PLAIN, Level.PLAIN, Level.PLAIN, Level.FORMAL))
+    mode = pick(("simple", "simple", "can"))
     verb = Predicate.verb(entry["ko"].rpartition(" ")[2])
     complement = entry["ko"].rpartition(" ")[0]
-    mode = "can" if able else "simple"
     end = korean_predicate(verb, mode, "long").end(PAST, level)
     deed = f"{attach('그 ' + animal, TOPIC)} {complement} {end}"
     cause = Predicate.adjective(reason)
-    if pick((True, True, False)):
+    if pick(("왜냐하면", "왜냐하면", "-아서")) == "왜냐하면":
         ko = f"{deed}, 왜냐하면 그것은 너무 {cause.past_stem()}기 {be('때문', PRESENT, level)}"
     elif about_animal:
         ko = f"{attach('그 ' + animal, TOPIC)} 너무 {cause.so()} {complement} {end}"

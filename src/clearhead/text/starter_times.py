@@ -153,13 +153,12 @@ def weather(words: Lexicon, pick: Pick) -> Sentence | None:
         verb = f"be {english.gerund(verb)}"  # 오늘은 비가 온다: it is raining today
     en = clause(IT, english_group(verb, "simple", tense), tense is PAST, bool(denial), asked, "often" if often else "")
     en = join(en, place.at if place else "", when)
-    particle = "에" if falling else ""
-    if place and season:
-        ko = f"{attach(place.ko + particle, TOPIC)} {when_ko}에"
-    elif place:
-        ko = f"{when_ko} {attach(place.ko + particle, TOPIC)}"
+    in_ko = "" if when_ko in ("오늘", "어제", "내일") else "에"
+    if place:
+        where_ko = attach(place.ko + ("에" if entry.get("verb") else ""), TOPIC)
+        ko = f"{where_ko} {when_ko}{in_ko}" if season else f"{when_ko}{in_ko} {where_ko}"
     else:
-        ko = attach(when_ko + ("에" if season else ""), TOPIC)
+        ko = attach(when_ko + in_ko, TOPIC)
     ko = join(ko, "자주" if often else "", predicate.end(tense, level, asked))
     combinations = [(when, kind)] + ([(place.ko, kind)] if place else [])
     return make(ko, en, *combinations, question=asked)
