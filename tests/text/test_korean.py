@@ -64,7 +64,7 @@ def test_particles_of_words(word, forms):
     assert tuple(attach(word, particle) for particle in (TOPIC, SUBJECT, OBJECT, AND, BY)) == forms
 
 
-# --- conjugation: dictionary form, 합니다체, 해요체, 한다체, past 해요체, -(으)ㄹ, honorific 해요체, adjectives -(으)ㄴ ---
+# --- conjugation: dictionary form, 합니다체, 해요체, 한다체, past 해요체, -(으)ㄹ, honorific 해요체, (-(으)ㄴ) ---
 
 VERBS = """
 가다        갑니다        가요        간다        갔어요        갈        가세요
@@ -186,7 +186,7 @@ def test_plain_questions(dictionary, asked):
     assert Predicate.verb(dictionary).end(PRESENT, PLAIN, question=True) == asked
 
 
-GO, READ, STUDY, HELP = (Predicate.verb(verb) for verb in ("가다", "읽다", "공부하다", "돕다"))
+GO, READ, STUDY, HELP, EAT = (Predicate.verb(verb) for verb in ("가다", "읽다", "공부하다", "돕다", "먹다"))
 MAKE, LIKE, COLD = Predicate.verb("만들다"), Predicate.verb("좋아하다"), Predicate.adjective("춥다")
 
 
@@ -199,6 +199,8 @@ MAKE, LIKE, COLD = Predicate.verb("만들다"), Predicate.verb("좋아하다"), 
         (READ.short_negative(), "안 읽습니다/안 읽어요/안 읽는다/안 읽었어요"),
         (READ.progressive(), "읽고 있습니다/읽고 있어요/읽고 있다/읽고 있었어요"),
         (READ.progressive().respected(), "읽고 계십니다/읽고 계세요/읽고 계시다/읽고 계셨어요"),
+        (EAT.progressive().respected(), "드시고 계십니다/드시고 계세요/드시고 계시다/드시고 계셨어요"),
+        (EAT.want().respected(), "드시고 싶으십니다/드시고 싶으세요/드시고 싶으시다/드시고 싶으셨어요"),
         (GO.want(), "가고 싶습니다/가고 싶어요/가고 싶다/가고 싶었어요"),
         (GO.want(other=True), "가고 싶어 합니다/가고 싶어 해요/가고 싶어 한다/가고 싶어 했어요"),
         (MAKE.can(), "만들 수 있습니다/만들 수 있어요/만들 수 있다/만들 수 있었어요"),
@@ -206,7 +208,7 @@ MAKE, LIKE, COLD = Predicate.verb("만들다"), Predicate.verb("좋아하다"), 
         (HELP.must(), "도와야 합니다/도와야 해요/도와야 한다/도와야 했어요"),
         (GO.respected(), "가십니다/가세요/가신다/가셨어요"),
         (MAKE.respected(), "만드십니다/만드세요/만드신다/만드셨어요"),
-        (Predicate.verb("먹다").respected().negative(), "드시지 않습니다/드시지 않아요/드시지 않는다/드시지 않았어요"),
+        (EAT.respected().negative(), "드시지 않습니다/드시지 않아요/드시지 않는다/드시지 않았어요"),
         (Predicate.adjective("아니다"), "아닙니다/아니에요/아니다/아니었어요"),
     ],
 )

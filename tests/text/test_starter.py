@@ -41,14 +41,10 @@ def test_it_is_a_pure_function_of_the_seed(pairs):
         "import hashlib; from clearhead.text.starter import splits; "
         "print(hashlib.sha256(repr(splits(1)).encode()).hexdigest())"
     )
-    digests = set()
-    for hash_seed in ("1", "2"):
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        run = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
-        )
-        digests.add(run.stdout)
-    assert digests == {hashlib.sha256(repr(starter.splits(1)).encode()).hexdigest() + "\n"}
+    environment = {**os.environ, "PYTHONHASHSEED": "12345"}
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == hashlib.sha256(repr(starter.splits(1)).encode()).hexdigest()
     assert starter_pairs("test", seed=2) != pairs["test"]
 
 
@@ -119,8 +115,8 @@ def test_form(pairs):
 
 def test_articles_and_agreement(pairs):
     wrong = re.compile(
-        r"\b(a [aeiou]|an [^aeiou]|(a|an|the) (the|a|an)\b|(he|she|it|minsu|yuna) (do|have|are|am|were)\b|i (is|are|does)"
-        r"|(we|they|you) (is|am|was|does|has)\b|(do|does|did|can|cannot|could|will) not not|(this|that) (are|were))",
+        r"\b(a [aeiou]|an [^aeiou]|(a|an|the) (the|a|an)\b|(he|she|it|minsu|yuna) (do|have|are|am|were)\b"
+        r"|i (is|are|does)\b|(we|they|you) (is|am|was|does|has)\b|not not|(this|that) (are|were)\b)",
         re.IGNORECASE,
     )
     doubled = re.compile(r"\b(does|did|do|will|can|could) (\w+ )?(not )?(goes|went|reads|ate|eats|was|is|has|had)\b")

@@ -232,6 +232,9 @@ class Predicate:
         """-(으)시-, for a subject whom the speaker looks up to; some verbs have a word of their own (드시다)."""
         *before, word = self.stem.split(" ")
         raised = _HONORIFIC_WORDS.get(word) or open_form(word) + "시"
+        if before and before[-1].endswith("고"):  # 먹고 있다: 드시고 계시다
+            verb = before[-1].removesuffix("고")
+            before[-1] = _HONORIFIC_WORDS.get(verb, verb) + "고"
         return replace(self, stem=" ".join([*before, raised]), honorific=True)
 
     def past_stem(self) -> str:

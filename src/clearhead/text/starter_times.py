@@ -114,7 +114,7 @@ def age(words: Lexicon, pick: Pick) -> Sentence | None:
     return make(ko, en, (person.subject.words, f"{years} 살"))
 
 
-def calendar(words: Lexicon, pick: Pick) -> Sentence:
+def calendar(words: Lexicon, pick: Pick) -> Sentence | None:
     """Today is March fifth. My birthday is June tenth. Tomorrow is Monday."""
     level = pick(LEVELS)
     day_ko, day, tense = pick((("오늘", "today", PRESENT), ("내일", "tomorrow", PRESENT), ("어제", "yesterday", PAST)))
@@ -124,6 +124,8 @@ def calendar(words: Lexicon, pick: Pick) -> Sentence:
         return make(f"{attach(day_ko, TOPIC)} {be(week_ko, tense, level)}", en, (day, week_ko))
     if pick((True, False)):
         owner_ko, owner = choose_owner(words, pick, level)
+        if owner == "our":
+            return None
         day_ko, day, tense = f"{owner_ko} 생일", f"{owner} birthday", PRESENT
     month, number = pick(range(1, 13)), pick((1, 2, 3, 5, 6, 8, 10, 11, 12, 15, 17, 20, 21, 24, 25, 30))
     if (month, number) == (2, 30):
