@@ -1,7 +1,7 @@
 """How much memory does a large corpus cost before training takes its first step?
 
     python benchmarks/memory.py                      5 million synthetic pairs: open them, plan an epoch, take batches
-    python benchmarks/memory.py --train              the same through the command: clearhead train for two steps
+    python benchmarks/memory.py --train              the same through the command: two steps of clearhead train
     python benchmarks/memory.py --pairs 300000       a smaller corpus
 
 What counts is anonymous memory (RssAnon of /proc/PID/status: mapped pages do not count), sampled every 10 ms in a child
@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ BATCH_TOKENS = 8192
 
 
 def synthesise(folder: Path, pairs: int, seed: int = 1) -> None:
-    """Write ``pairs`` lines to train.src and train.tgt, and 1,000 of them to valid.src and valid.tgt."""
+    """Write ``pairs`` lines to train.src and train.tgt, and 50 of them to valid.src and valid.tgt."""
     random = np.random.default_rng(seed)
     syllables = [consonant + vowel for consonant in "bdfgklmnprst" for vowel in "aeiou"]
     for side in ("src", "tgt"):
@@ -50,7 +51,7 @@ def synthesise(folder: Path, pairs: int, seed: int = 1) -> None:
                 lines = [" ".join(drawn[i:j]) for i, j in zip([0, *ends], ends)]
                 train.writelines(f"{line}\n" for line in lines)
                 if not start:
-                    valid.writelines(f"{line}\n" for line in lines[:1000])
+                    valid.writelines(f"{line}\n" for line in lines[:50])
 
 
 # --- what is measured ---------------------------------------------------------------------------------------------
@@ -89,7 +90,7 @@ def learn_tokenizer(folder: Path) -> None:
     from clearhead.text.corpus import read_lines
     from clearhead.text.tokenizer import Tokenizer
 
-    lines = (line for side in ("src", "tgt") for _, line in read_lines(folder / f"valid.{side}"))
+    lines = (line for side in ("src", "tgt") for _, line in islice(read_lines(folder / f"train.{side}"), 1000))
     (folder / "tokenizer.json").write_text(Tokenizer.train(lines, TokenizerConfig(vocabulary_size=1000)).to_json())
 
 
@@ -116,19 +117,25 @@ def anonymous_bytes(pid: int) -> int:
 
 def starts(folder: Path, train: bool) -> dict[str, dict[str, float]]:
     """Return the figures of the first and of the second start on the corpus in ``folder``."""
+    os.environ["CLEARHEAD_CACHE"] = str(folder / "cache")
     found = {}
     for start in ("first", "second"):
-        command = [sys.executable, __file__, "--child", str(folder)]
-        if train:
-            command = [str(Path(sys.executable).with_name("clearhead")), "train", "--overwrite", "--preset", "tiny"]
-            for flag, name in (("src", "train.src"), ("tgt", "train.tgt"), ("valid-src", "valid.src")):
-                command += [f"--{flag}", str(folder / name)]
-            command += ["--valid-tgt", str(folder / "valid.tgt"), "--out", str(folder / "run")]
-            for setting in ("training.max_steps=2", "training.validate_every=2", "tokenizer.vocabulary_size=1000"):
-                command += ["--set", setting]
+        command = train_command(folder, start) if train else [sys.executable, __file__, "--child", str(folder)]
         peak, seconds, printed = peak_of(command)
         found[start] = {"peak_bytes": peak, "seconds": seconds, **({} if train else json.loads(printed))}
     return found
+
+
+def train_command(folder: Path, start: str) -> list[str]:
+    """Two steps of the tiny preset; on the second start two more, resumed."""
+    command = [str(Path(sys.executable).with_name("clearhead")), "train", "--out", str(folder / "run")]
+    if start == "second":
+        return [*command, "--resume", "--set", "training.max_steps=4"]
+    for flag in ("src", "tgt"):
+        command += [f"--{flag}", str(folder / f"train.{flag}"), f"--valid-{flag}", str(folder / f"valid.{flag}")]
+    settings = ["training.max_steps=2", "training.validate_sentences=1", "tokenizer.vocabulary_size=1000"]
+    settings.append(f"training.batch_tokens={BATCH_TOKENS}")
+    return [*command, "--preset", "tiny", *(word for setting in settings for word in ("--set", setting))]
 
 
 def measure(pairs: int, work: Path, train: bool = False) -> dict[str, object]:

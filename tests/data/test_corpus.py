@@ -150,6 +150,7 @@ def test_validation_text_is_the_lines_without_tags(toy, tmp_path):
     corpora = opened(config, toy)
     assert corpora.valid_text() == [("vv", "v"), ("v", "vv"), ("vvv", "vvv")]
     assert corpora.valid_text(2) == [("vv", "v"), ("v", "vv")]
+    assert corpora.valid_tags() == ["2de"] * 3 and corpora.valid_tags(2) == ["2de"] * 2
     assert corpora.valid.pair(0)[0][0] == toy.ToyTokenizer().tag_id("2de")
     assert sorted(corpora.valid.draws(1, 0).tolist()) == [0, 1, 2]  # each once, whatever its source's weight
     assert len(corpora.train.draws(1, 0)) == 1

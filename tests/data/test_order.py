@@ -95,10 +95,19 @@ def test_micro_batches_share_the_batch_out_and_keep_their_budget(toy, lengths, b
     assert [piece.tolist() for piece in pieces] == [piece.tolist() for piece in again]
 
 
-def test_micro_batches_pad_less_than_their_batch(toy):
+def test_micro_batches_pad_much_less_than_their_batches(toy):
+    corpus = captions(toy)
+    batches = BatchOrder(corpus, 4096, 1).epoch(0)
+    pieces = [piece for batch in batches for piece in micro_batches(batch, corpus, 1024)]
+    assert padding(pieces, corpus) < 0.65 * padding(batches, corpus)
+
+
+def test_the_longest_micro_batch_comes_first(toy):
     corpus = captions(toy)
     for batch in BatchOrder(corpus, 4096, 1).epoch(0):
-        assert padding(micro_batches(batch, corpus, 1024), corpus) <= padding([batch], corpus)
+        pieces = micro_batches(batch, corpus, 1024)
+        longest = [np.maximum(corpus.src_lengths[piece], corpus.tgt_lengths[piece]).max() for piece in pieces]
+        assert longest == sorted(longest, reverse=True)
 
 
 def test_one_micro_batch_suffices_where_the_batch_fits(toy):

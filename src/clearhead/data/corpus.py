@@ -150,6 +150,15 @@ class Corpora:
         sources = self.tokenizers.src.decode_batch([src for src, _ in pairs])
         return list(zip(sources, self.tokenizers.tgt.decode_batch([tgt for _, tgt in pairs])))
 
+    def valid_tags(self, limit: int | None = None) -> list[str]:
+        """Return the language tag's name of each of the first ``limit`` validation pairs, "" where it has none."""
+        tags = [
+            "" if part.tag_id is None else self.tokenizers.src.token_text(part.tag_id)[1:-1]
+            for part in self.valid.parts
+            for _ in part.rows
+        ]
+        return tags[:limit]
+
 
 def open_corpora(
     config: DataConfig, tokenizers: TokenizerPair, cache: Path, seed: int, on_progress: Progress | None = None

@@ -57,12 +57,11 @@ def _longest(corpus: ParallelCorpus, pairs: np.ndarray) -> np.ndarray:
 
 
 def _cut(pairs: np.ndarray, longest: np.ndarray, budget: int) -> list[np.ndarray]:
-    """Cut ``pairs`` into consecutive batches: as many rows as rows * max(longest) <= budget allows, at least one."""
+    """Cut ``pairs``, sorted by ``longest`` (rising or falling), into batches of as many rows as ``budget`` allows."""
     batches, start = [], 0
     while start < len(pairs):
-        most = max(1, budget // int(longest[start]))
-        highest = np.maximum.accumulate(longest[start : start + most])
-        sizes = highest * np.arange(1, len(highest) + 1, dtype=np.int64)
+        most = max(1, budget // int(longest[start]))  # where it falls, the first row is the longest and this is it
+        sizes = longest[start : start + most] * np.arange(1, 1 + len(longest[start : start + most]), dtype=np.int64)
         end = start + max(1, int(np.searchsorted(sizes, budget, side="right")))
         batches.append(pairs[start:end])
         start = end
