@@ -282,6 +282,15 @@ class RunConfig(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
 
     @model_validator(mode="after")
+    def _pairs_fit_the_model(self) -> RunConfig:
+        if self.data.max_tokens > self.model.max_positions:
+            raise ValueError(
+                f"data.max_tokens {self.data.max_tokens} is more than model.max_positions {self.model.max_positions}; "
+                "lower the one or raise the other"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _three_way_needs_one_vocabulary(self) -> RunConfig:
         if self.model.tie == "three-way" and not self.tokenizer.joint:
             raise ValueError(

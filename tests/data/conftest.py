@@ -41,6 +41,9 @@ class ToyTokenizer:
     def tag_id(self, name):
         return {"2de": 5, "2en": 6}[name]
 
+    def token_text(self, id):
+        return {5: "<2de>", 6: "<2en>"}[id]
+
 
 class ToyPair:
     def __init__(self, src: ToyTokenizer | None = None, tgt: ToyTokenizer | None = None) -> None:

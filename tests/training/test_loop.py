@@ -129,3 +129,20 @@ def test_a_step_that_is_not_finite_changes_nothing_and_ten_end_the_training(corp
     assert sum(isinstance(e, Skipped) for e in seen) == 9
     for name, weight in named_weights(training.model).items():
         assert torch.equal(weight.nan_to_num(), before[name].clone().nan_to_num()) or "w_2.bias" in name
+
+
+def test_validation_decodes_with_the_tag_that_training_used(corpus):
+    """Tag "rev" reverses, tag "same" copies: only with its tag can a validation sentence come out right."""
+    same = {"src": "train.src", "tgt": "train.src", "tag": "same"}
+    reverse = {"src": "train.src", "tgt": "train.tgt", "tag": "rev"}
+    table = config(corpus).model_dump(exclude_none=True)
+    table["data"] |= {"sources": [same, reverse], "valid": [reverse, same]}
+    training = open_training(make_config(table), corpus / "run")
+    validator = training.validator
+    assert validator.tags == ["rev"] * 4  # the first sentences are of the first source
+    tag = training.corpora.tokenizers.src.tag_id("rev")
+    seen = []
+    encode = training.model.encode
+    training.model.encode = lambda src, mask: seen.append(src[:, 0].tolist()) or encode(src, mask)
+    validator.validate(training.model)
+    assert seen[-1] == [tag] * 4

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -37,7 +39,9 @@ class Validator:
         self.config = config
         self.device = device
         needs_text = config.training.validate_metric != "loss"
-        self.text = corpora.valid_text(config.training.validate_sentences if needs_text else SAMPLES)
+        limit = config.training.validate_sentences if needs_text else SAMPLES
+        self.text = corpora.valid_text(limit)
+        self.tags = corpora.valid_tags(limit)
 
     def validate(self, model: Seq2Seq) -> tuple[dict[str, float], tuple[Sample, ...]]:
         """Return scores ("loss" in nats per token, "perplexity"; "bleu", "chrf" where asked for) and some samples."""
@@ -46,9 +50,13 @@ class Validator:
         loss = self.loss(model)
         scores = {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
         greedy = DecodingConfig(beam_size=1)
-        translator = Translator(model, self.corpora.tokenizers, greedy, self.device.name)
+        translator = Translator(model, self.corpora.tokenizers, greedy, self.device.name, self.device.precision)
         sources, references = [src for src, _ in self.text], [ref for _, ref in self.text]
-        hypotheses = [translation.text for translation in translator(sources)]
+        hypotheses = [
+            translation.text
+            for tag, group in groupby(zip(self.tags, sources), key=itemgetter(0))
+            for translation in translator([src for _, src in group], tag=tag)
+        ]
         if self.config.training.validate_metric != "loss":
             scores |= validation_scores(hypotheses, references, self.config.evaluation, self.config.languages.tgt)
         samples = tuple(map(Sample, sources[:SAMPLES], references, hypotheses))
