@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import time
+import tracemalloc
 from collections import Counter
 from functools import cache
 from itertools import combinations, pairwise
+from pathlib import Path
 from unicodedata import normalize
 
 import pytest
@@ -18,6 +21,7 @@ from hypothesis import strategies as st
 
 from clearhead.config import TokenizerConfig
 from clearhead.errors import LANGUAGES, ClearheadError, ConfigError, CorpusError, RunError, UsageError
+from clearhead.text.corpus import read_lines
 from clearhead.text.tokenizer import BYTES, FIRST_BYTE, FIRST_LEARNT, SPECIALS, Tokenizer, TokenizerPair
 
 NOUNS = [
@@ -250,15 +254,16 @@ def test_bpe_is_the_papers_algorithm():
     """Against Sennrich et al. 2016, algorithm 1, done the slow way; equal counts go by the pieces' places."""
     lines = [
         "low low low low low lower lower newest newest newest newest newest newest widest widest widest",
-        *LINES,
+        *(line.rstrip(".") for line in LINES),
     ] * 2
     words = Counter(word for line in lines for word in (" " + line.replace(" ", "\n ")).split("\n"))
     spelt = {word: list(word) for word in words}
     pieces = sorted({c for word in words for c in word})
     while True:
-        pairs = Counter(
-            pair for word, symbols in spelt.items() for pair in pairwise(symbols) for _ in range(words[word])
-        )
+        pairs: Counter[tuple[str, str]] = Counter()
+        for word, symbols in spelt.items():
+            for pair in pairwise(symbols):
+                pairs[pair] += words[word]
         if not pairs:
             break
         first, second = min(pairs, key=lambda pair: (-pairs[pair], pieces.index(pair[0]), pieces.index(pair[1])))
@@ -273,17 +278,17 @@ def test_bpe_is_the_papers_algorithm():
     assert [[t.token_text(id) for id in t.encode(word[1:])] for word in words] == list(spelt.values())
 
 
-def test_lines_are_read_once_and_one_at_a_time(kind):
-    seen = []
-
-    def lines():
+def test_lines_are_read_once_and_not_held(kind):
+    def lines(repeats):
         for line in LINES:
-            seen.append(line)
-            yield line
+            yield f"{line} " * repeats
 
-    once = Tokenizer.train(lines(), TokenizerConfig(kind=kind, vocabulary_size=450), TAGS)
-    assert seen == LINES
-    assert once.to_json() == tokenizer(kind, traps=False).to_json()
+    tracemalloc.start()
+    once = Tokenizer.train(lines(40), TokenizerConfig(kind=kind, vocabulary_size=450))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < sum(map(sys.getsizeof, lines(40))) / 3
+    assert once.to_json() == Tokenizer.train(list(lines(40)), TokenizerConfig(kind=kind, vocabulary_size=450)).to_json()
 
 
 def test_any_normal_form_trains_the_same(kind):
@@ -300,6 +305,33 @@ def test_rare_characters_do_not_eat_the_vocabulary(kind):
     assert sum(len(name) == 1 for name in learnt) <= len(learnt) / 2
     assert {"학", "e", " "} <= set(learnt) | {name[0] for name in learnt} | {name[-1] for name in learnt}
     check_round_trip(t, "".join(stray))
+
+
+def test_characters_are_kept_by_their_share_of_the_text(kind):
+    rare, frequent = "丁丂七", "갊"
+    filler = LINES * (1 + 2 * len(rare) * 5000 // sum(map(len, LINES)))
+    lines = [*filler, rare, rare, frequent * 40]
+    with pytest.raises(CorpusError) as caught:
+        Tokenizer.train(lines, TokenizerConfig(kind=kind, vocabulary_size=5000))
+    t = Tokenizer.train(lines, TokenizerConfig(kind=kind, vocabulary_size=caught.value.fields["possible"]))
+    learnt = [t.token_text(id) for id in range(FIRST_LEARNT, t.vocabulary_size)]
+    assert not any(set(name) & set(rare) for name in learnt)
+    assert frequent in learnt
+    few = Tokenizer.train([*LINES[:150], rare], TokenizerConfig(kind=kind, vocabulary_size=470))
+    assert {few.token_text(id) for id in few.encode(rare)} > set(rare)  # in a small corpus nothing is rare
+
+
+def test_a_corpus_of_many_characters_and_few_subwords_can_be_filled(kind):
+    characters = [chr(0xAC00 + 28 * i) for i in range(300)]
+    lines = [
+        "".join(characters[i * step % 300] for i in range(300)) for step in (1, 7, 11)
+    ]  # hardly a pair comes twice
+    with pytest.raises(CorpusError) as caught:
+        Tokenizer.train(lines, TokenizerConfig(kind=kind, vocabulary_size=1000))
+    possible = caught.value.fields["possible"]
+    assert FIRST_LEARNT + 301 <= possible < FIRST_LEARNT + 450
+    t = Tokenizer.train(lines, TokenizerConfig(kind=kind, vocabulary_size=possible))
+    assert t.vocabulary_size == possible
 
 
 def test_a_vocabulary_the_corpus_cannot_give_names_what_it_can(kind):
@@ -419,3 +451,19 @@ def test_every_error_here_speaks_both_languages():
     ]
     for error in errors:
         assert error.message("en") != error.message("ko")
+
+
+@pytest.mark.slow
+def test_real_text_comes_back_in_few_tokens_and_little_time(kind):
+    data = Path(os.environ.get("CLEARHEAD_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    if not data.is_dir():
+        pytest.skip(f"no data folder {data}; set CLEARHEAD_DATA")
+    src, tgt = ([line for _, line in read_lines(data / f"multi30k-en-de/tok/train.{x}")] for x in ("en", "de"))
+    t = TokenizerPair.train(src, tgt, TokenizerConfig(kind=kind, vocabulary_size=10_000)).src
+    lines = src + tgt
+    start = time.perf_counter()
+    batch = t.encode_batch(lines)
+    assert time.perf_counter() - start < 20
+    assert t.decode_batch(batch) == [normalize("NFC", line) for line in lines]
+    words = sum(len(line.split()) for line in lines)
+    assert words < sum(map(len, batch)) < 1.12 * words

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -51,6 +54,17 @@ def test_the_best_way_without_a_piece():
         others = [way for way in segmentations(piece, PIECES) if way != [piece]]
         by_hand = max((sum(scores[PIECES.index(part)] for part in way) for way in others), default=0.0)
         assert found == pytest.approx(by_hand)
+
+
+@given(parts=st.dictionaries(st.text("ab ", min_size=1, max_size=20), st.integers(1, 3)), limit=st.integers(1, 40))
+def test_candidates_are_the_substrings_that_cover_most(parts, limit):
+    counts: Counter[str] = Counter()
+    for part, count in parts.items():
+        for start, end in combinations(range(len(part) + 1), 2):
+            counts[part[start:end]] += count
+    good = [piece for piece, count in counts.items() if count > 1 and 2 <= len(piece) <= unigram.MAX_PIECE]
+    expected = sorted(good, key=lambda piece: (-counts[piece] * len(piece), piece))[:limit]
+    assert unigram._seeds(parts, limit) == expected
 
 
 def test_each_round_of_em_makes_the_words_likelier():

@@ -280,9 +280,9 @@ def _within(size: int, counts: Counter[str], learn: Callable[[list[str]], Pieces
     """
     if not counts:
         raise CorpusError("no-text")
-    ranked = sorted(counts, key=lambda character: (-counts[character], character))
-    before = accumulate((counts[character] for character in ranked), initial=0)
-    alphabet = [character for character, n in zip(ranked, before) if n < COVERAGE * counts.total()]
+    ranked = counts.most_common()
+    before = accumulate((count for _, count in ranked), initial=0)
+    alphabet = [character for (character, _), n in zip(ranked, before) if n < COVERAGE * counts.total()]
     limit = size // 2
     while True:
         pieces = learn(alphabet[:limit])
