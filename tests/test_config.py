@@ -39,7 +39,7 @@ def test_set_takes_toml_values(value, expected):
 
 
 def test_set_takes_bare_words_and_the_last_one_wins():
-    assert make_config({}, ["model.norm=pre", "model.norm=post", "model.norm=pre"]).model.norm == "pre"
+    assert make_config({}, ["model.norm=post", "model.norm=pre"]).model.norm == "pre"
     assert with_overrides(RunConfig(), ["decoding.beam_size=7"]).decoding.beam_size == 7
 
 

@@ -42,6 +42,7 @@ def test_resume_goes_on_with_the_config_of_the_folder(trained, corpus, tmp_path)
     shutil.copytree(trained, out)
     assert run(["train", "--resume", f"--out={out}", "--set=training.max_steps=18"]) == 0
     started = [event for event in events(out) if event["event"] == "Started"]
+    assert [event["step"] for event in events(out) if event["event"] == "Progress"] == [3, 6, 9, 12, 15, 18]
     assert started[-1]["step"] == 12 and started[-1]["max_steps"] == 18
     assert events(out)[-1]["step"] == 18
 
