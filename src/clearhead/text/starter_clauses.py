@@ -154,9 +154,9 @@ class Clause:
     denial: str = ""
     extra: Phrase = NOTHING
 
-    def predicate(self, honorific: bool | None = None) -> Predicate:
+    def predicate(self) -> Predicate:
         """Return the Korean predicate before its ending."""
-        raised = self.person.honorific(self.level) if honorific is None else honorific
+        raised = self.person.honorific(self.level)
         others = self.person.subject.pronoun not in ("I", "we", "you")
         return korean_predicate(self.action.verb, self.setting.mode, self.denial, raised, others)
 
@@ -207,7 +207,7 @@ def choose_clause(words: Lexicon, pick: Pick, asked: bool = False) -> Clause:
     level = pick(LEVELS)
     people = [*[you(level)] * 4, *words.asked_about(level)] if asked else words.people_at(level)
     person, action = pick(people), pick(words.actions)
-    if person.elder and person.ko and not action.elder:
+    if not action.fits(person):
         return choose_clause(words, pick, asked)
     setting = pick(settings(words, action.kind))
     denied = not asked and setting.mode != "must" and not _excludes_denial(setting)
@@ -257,13 +257,16 @@ def wh_question(words: Lexicon, pick: Pick) -> Sentence | None:
 
 
 def _asked_noun(words: Lexicon, clause: Clause, word: str) -> Sentence | None:
-    """Ask for the noun itself (무엇을, 누구를, 어디에), or for the place where something is done."""
+    """Ask for the noun itself (무엇을, 누구를, 어디에), or for the place where something is done.
+
+    Not "what" where only the noun tells which verb it is: 쓰다 is to write and to wear, 드시다 to eat and to drink.
+    """
     verb, noun = clause.action.combination
     takes = clause.action.takes
     asked_for = ""
     if word == "what" and takes == "object" and noun in words.tables["persons"]:
         word, asked_for = "who", "누구를"
-    elif word == "what" and takes == "object" and verb not in words.homonyms:
+    elif word == "what" and takes == "object" and verb not in words.homonyms and "드시" not in clause.predicate().stem:
         asked_for = "무엇을"
     elif word == "where" and (takes in ("at", "in", "toward") or verb == "가다"):
         asked_for = {"at": "어디에서", "toward": "어디로"}.get(takes, "어디에")

@@ -120,6 +120,10 @@ class Action:
     extras: tuple[Phrase, ...] = ()
     elder: bool = True
 
+    def fits(self, person: Person) -> bool:
+        """Whether one says it of ``person``."""
+        return self.elder or not (person.elder and person.ko)
+
     @property
     def combination(self) -> tuple[str, str]:
         """What the split holds out: (verb, noun)."""

@@ -120,9 +120,10 @@ def because(words: Lexicon, pick: Pick) -> Sentence | None:
     name = pick(effects["do"] + effects["avoid"])
     if name in effects["avoid"]:
         denial = pick(("short", "long"))
-    if (mode == "want" and denial) or (mode == "can" and not denial):
+    action = words.action(name)
+    if (mode == "want" and denial) or (mode == "can" and not denial) or not action.fits(person):
         return None
-    deed = Clause(person, words.action(name), Setting(mode, tense), level, denial)
+    deed = Clause(person, action, Setting(mode, tense), level, denial)
     cause_ko, cause_en, subject = _cause(words, reason, person, tense)
     cause_ko = cause_ko.respected() if state and person.honorific(level) else cause_ko
     en = english.sentence(f"{deed.en()} because {clause(subject, cause_en, tense is PAST)}")

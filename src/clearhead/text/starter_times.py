@@ -77,6 +77,8 @@ def routine(words: Lexicon, pick: Pick) -> Sentence | None:
     level, (at_ko, at, hour) = pick(LEVELS), _clock(pick, *entry["hours"])
     asked = pick((True, False, False, False, False))
     person = pick([you(level)] if asked else words.people_at(level))
+    if not action.fits(person):
+        return None
     tomorrow = Phrase("내일", "tomorrow")
     setting = pick(
         (
