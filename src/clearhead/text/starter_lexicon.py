@@ -158,9 +158,12 @@ class Lexicon:
         self.nouns = {ko: Noun(ko, place.en, "count") for ko, place in self.places.items()}
         self.nouns |= {ko: Noun(ko, en, kind) for kind, words in tables["nouns"].items() for ko, en in words.items()}
         self.people = [_person(entry) for entry in tables["people"]]
+        self._people_at = {level: [person for person in self.people if level in person.levels] for level in Level}
         self.actions = [action for entry in tables["actions"] for action in self._actions(entry)]
+        self.actions_of: dict[str, list[Action]] = defaultdict(list)
         self.objects_of: dict[tuple[str, str], list[Action]] = defaultdict(list)
         for action in self.actions:
+            self.actions_of[action.combination[0]].append(action)
             if action.takes == "object":
                 self.objects_of[action.verb.stem, action.en].append(action)
         self.action_of = {action.combination: action for action in self.actions}
@@ -172,7 +175,7 @@ class Lexicon:
 
     def people_at(self, level: Level) -> list[Person]:
         """Return who can be spoken of at ``level``."""
-        return [person for person in self.people if level in person.levels]
+        return self._people_at[level]
 
     def asked_about(self, level: Level) -> list[Person]:
         """Return whom one asks others about at ``level``: neither oneself nor one's own family and friends."""

@@ -64,7 +64,7 @@ def two_things(words: Lexicon, pick: Pick) -> Sentence | None:
 
 def preference(words: Lexicon, pick: Pick) -> Sentence | None:
     """I like tea more than coffee."""
-    likes = [action for action in words.actions if action.en == "like"]
+    likes = words.objects_of["좋아하", "like"]
     level, first, second = pick(LEVELS), pick(likes), pick(likes)
     if not words.same_group(first.noun, second.noun):
         return None
@@ -95,7 +95,7 @@ def giving(words: Lexicon, pick: Pick) -> Sentence | None:
 def request(words: Lexicon, pick: Pick) -> Sentence | None:
     """Please open the door. Do not take a photo."""
     asked = pick(("please", "not"))
-    action = pick([action for action in words.actions if action.combination[0] in words.tables["requests"][asked]])
+    action = pick(words.actions_of[pick(words.tables["requests"][asked])])
     extra = pick((NOTHING, *action.extras[:3]))
     if (extra.ko and not extra.ko.endswith("에서")) or action.en == "wear":
         return None
