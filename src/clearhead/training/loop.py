@@ -37,7 +37,7 @@ from clearhead.training.validate import Validator
 
 SKIPS_IN_A_ROW = 10
 """Training ends when so many updates in a row are not finite: the weights, not the batch, are at fault."""
-MICRO_BATCH_TOKENS = 4096
+MICRO_BATCH_TOKENS = 8192
 """What "auto" stands for."""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clearhead.config import RunConfig, expand_root
 from clearhead.data.corpus import Progress, open_corpora
-from clearhead.device import choose_device
+from clearhead.device import choose_device, keep_freed_memory
 from clearhead.errors import UsageError
 from clearhead.models.build import build_model
 from clearhead.runs.folder import RUN, RunFolder
@@ -51,6 +51,7 @@ def open_training(
     if not config.data.sources:
         raise UsageError("no-sources")
     chosen = choose_device(device, config.training.precision)
+    keep_freed_memory()
     config = config.model_copy(update={"data": config.data.model_copy(update={"root": expand_root(config.data.root)})})
     if resume and (out / RUN).exists():
         run = RunFolder.open(out, weights=False).with_config(config)
