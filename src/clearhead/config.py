@@ -102,7 +102,8 @@ class DataConfig(Section):
     holdout: Positive = 1000
     """How many training pairs (at most a twentieth of them) become validation where ``valid`` is empty."""
     max_tokens: Positive = 256
-    """A pair with a longer side, in tokens, is dropped from training and counted."""
+    """A pair with a longer side is dropped and counted; in tokens as the model sees them, eos and tag included. At most
+    ``model.max_positions``."""
     max_ratio: Annotated[float, Field(ge=0.0)] = 0.0
     """A pair whose longer side has more than this many times the shorter side's tokens is dropped; 0 keeps all."""
     skip_bad_lines: bool = False
@@ -280,15 +281,6 @@ class RunConfig(Section):
     training: TrainingConfig = TrainingConfig()
     decoding: DecodingConfig = DecodingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
-
-    @model_validator(mode="after")
-    def _pairs_fit_the_model(self) -> RunConfig:
-        if self.data.max_tokens > self.model.max_positions:
-            raise ValueError(
-                f"data.max_tokens {self.data.max_tokens} is more than model.max_positions {self.model.max_positions}; "
-                "lower the one or raise the other"
-            )
-        return self
 
     @model_validator(mode="after")
     def _three_way_needs_one_vocabulary(self) -> RunConfig:

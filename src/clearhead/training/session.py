@@ -52,7 +52,11 @@ def open_training(
         raise UsageError("no-sources")
     chosen = choose_device(device, config.training.precision)
     keep_freed_memory()
-    config = config.model_copy(update={"data": config.data.model_copy(update={"root": expand_root(config.data.root)})})
+    resolved = {
+        "root": expand_root(config.data.root),
+        "max_tokens": min(config.data.max_tokens, config.model.max_positions),
+    }
+    config = config.model_copy(update={"data": config.data.model_copy(update=resolved)})
     if resume and (out / RUN).exists():
         run = RunFolder.open(out, weights=False).with_config(config)
     else:
