@@ -27,6 +27,7 @@ class ProgressDisplay:
             transient=True,
         )
         self.task: TaskID | None = None
+        self.validations = 0
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -37,13 +38,14 @@ class ProgressDisplay:
 
     def __call__(self, event: Event) -> None:
         """Show ``event``."""
+        self.validations += isinstance(event, Validated)
         if isinstance(event, Started):
             self.task = self.bar.add_task("training", total=event.max_steps, completed=event.step, numbers="")
         if isinstance(event, Progress) and self.task is not None:
             self.bar.update(self.task, completed=event.step, numbers=numbers(event))
             if not self.bar.disable:
                 return
-        for line in lines(event):
+        for line in lines(event, self.validations):
             self.bar.console.print(line, markup=False, soft_wrap=True)
 
 
@@ -52,8 +54,8 @@ def numbers(event: Progress) -> str:
     return f"loss {event.loss:.3f}  {event.tokens_per_s:,.0f} target tokens/s  {clock(event.remaining_s)} left"
 
 
-def lines(event: Event) -> list[str]:
-    """Return what there is to say about ``event``, in lines."""
+def lines(event: Event, validations: int = 0) -> list[str]:
+    """Return what there is to say about ``event``, in lines; each of the ``validations`` shows another sample."""
     match event:
         case Started():
             return [
@@ -66,7 +68,7 @@ def lines(event: Event) -> list[str]:
             scores = "  ".join(f"{name} {value:.3f}" for name, value in event.scores.items())
             said = [f"step {event.step}  validation  {scores}{'  (best so far)' if event.best else ''}"]
             if event.samples:
-                sample = event.samples[event.step % len(event.samples)]
+                sample = event.samples[validations % len(event.samples)]
                 said += [f"    src  {sample.src}", f"    ref  {sample.ref}", f"    hyp  {sample.hyp}"]
             return said
         case Skipped():
