@@ -1,0 +1,67 @@
+"""Keep what a figure rests on: commit, command, resolved config, log, scores and weights hash, in docs/evidence/NAME.
+
+    python benchmarks/evidence.py runs/multi30k-en-de-tiny multi30k-en-de-tiny --command "clearhead train ..."
+
+Validation samples are left out of the log: they are sentences of a corpus whose licence is not ours to pass on. The
+weights themselves stay in the run folder; their sha256 says which they were.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+from clearhead.device import processor_flags, processor_name
+from clearhead.runs.log import read_log
+
+EVIDENCE = Path(__file__).parent.parent / "docs" / "evidence"
+
+
+def keep(run: Path, name: str, commands: list[str]) -> Path:
+    """Write the evidence of ``run`` and return its folder."""
+    folder = EVIDENCE / name
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(run / "run.toml", folder / "run.toml")
+    with open(folder / "log.jsonl", "w", encoding="utf-8") as file:
+        for event in read_log(run / "log.jsonl"):
+            event.pop("samples", None)
+            file.write(json.dumps(event, ensure_ascii=False) + "\n")
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    about = {
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted": _git("status", "--porcelain").splitlines(),
+        "commands": commands,
+        "machine": {
+            "processor": processor_name(),
+            "features": sorted(flag for flag in processor_flags() if flag.startswith(("amx", "avx"))),
+            "system": platform.platform(),
+            "python": platform.python_version(),
+        },
+        "files": manifest,
+        "evaluations": {
+            path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(run.glob("evaluations/*.json"))
+        },
+    }
+    (folder / "evidence.json").write_text(json.dumps(about, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return folder
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--command", action="append", required=True, help="what made the run; repeatable")
+    arguments = parser.parse_args()
+    print(keep(arguments.run, arguments.name, arguments.command))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Every weight's first value: from one table, keyed by seed and name."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from clearhead.config import TransformerConfig
+from clearhead.models.build import build_model, load_weights, make_model, named_weights
+
+CONFIG = TransformerConfig(d_model=64, d_ff=128, n_heads=4, n_encoder_layers=1, n_decoder_layers=2, tie="none")
+
+
+def test_the_first_values_follow_the_table():
+    weights = named_weights(build_model(CONFIG, 500, 400, seed=1))
+    for name, weight in weights.items():
+        if name.endswith("bias"):
+            assert (weight == 0).all()
+        elif name.endswith("norm.weight"):
+            assert (weight == 1).all()
+        elif "embedding" in name or name == "output.weight":
+            assert weight.std() == pytest.approx(64**-0.5, rel=0.03)
+        else:
+            fan_out, fan_in = weight.shape
+            gain = 2**-0.5 if name.split(".")[-2] in ("w_q", "w_k", "w_v") else 1.0
+            limit = gain * math.sqrt(6 / (fan_in + fan_out))
+            assert weight.abs().max() <= limit and weight.std() == pytest.approx(limit / math.sqrt(3), rel=0.05), name
+
+
+def test_a_weight_depends_on_seed_and_name_alone():
+    one, other = (named_weights(build_model(CONFIG, 500, 400, seed=seed)) for seed in (1, 2))
+    deeper = named_weights(build_model(CONFIG.model_copy(update={"n_encoder_layers": 3}), 500, 400, seed=1))
+    for name, weight in one.items():
+        assert torch.equal(weight, deeper[name])
+        assert torch.equal(weight, other[name]) == (name.endswith("bias") or name.endswith("norm.weight"))
+    first, second = (one[f"decoder.layers.{layer}.feed_forward.w_1.weight"] for layer in (0, 1))
+    assert not torch.equal(first, second)
+
+
+def test_weights_are_named_once_and_come_back():
+    model = build_model(CONFIG.model_copy(update={"tie": "three-way"}), 50, 50, seed=1)
+    weights = named_weights(model)
+    assert "src_embedding.weight" in weights and "tgt_embedding.weight" not in weights
+    assert {name for name in weights if "cross_attention.w_" in name and "layers.0" in name} == {
+        f"decoder.layers.0.cross_attention.w_{letter}.{kind}" for letter in "qkvo" for kind in ("weight", "bias")
+    }
+    again = make_model(model.config, 50, 50)
+    load_weights(again, weights)
+    assert all(torch.equal(weight, named_weights(again)[name]) for name, weight in weights.items())
+
+
+def test_on_the_meta_device_a_model_costs_nothing():
+    with torch.device("meta"):
+        huge = make_model(TransformerConfig(d_model=2**16, n_heads=8), 10**6, 10**6)
+    assert named_weights(huge)["src_embedding.weight"].shape == (10**6, 2**16)
