@@ -18,7 +18,7 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[
     monkeypatch.setenv("CLEARHEAD_CACHE", str(tmp_path / "cache"))
     draw = random.Random(7)
     words = [chr(ord("a") + i) for i in range(8)]
-    lines = list({" ".join(draw.choices(words, k=draw.randint(1, 7))) for _ in range(4200)})
+    lines = list(dict.fromkeys(" ".join(draw.choices(words, k=draw.randint(1, 7))) for _ in range(4200)))
     train, test = lines[:-200], lines[-200:]
     (tmp_path / "train.src").write_text("".join(f"{line}\n" for line in train))
     (tmp_path / "train.tgt").write_text("".join(f"{line[::-1]}\n" for line in train))
@@ -34,8 +34,8 @@ def test_reversing_a_sequence_is_learnt_to_over_99_percent(corpus):
             "tokenizer": {"vocabulary_size": 340},
             "model": {"d_model": 64, "d_ff": 128, "n_heads": 4, "n_encoder_layers": 2, "n_decoder_layers": 2},
             "training": {
-                "max_steps": 400, "batch_tokens": 800, "schedule": "cosine", "learning_rate": 0.003,
-                "warmup_steps": 60, "validate_every": 250, "checkpoint_every": 400,
+                "max_steps": 600, "batch_tokens": 800, "schedule": "cosine", "learning_rate": 0.003,
+                "warmup_steps": 60, "validate_every": 600, "checkpoint_every": 600,
             },
         },
         ["model.dropout=0.0"],
