@@ -34,8 +34,8 @@ def test_reversing_a_sequence_is_learnt_to_over_99_percent(corpus):
             "tokenizer": {"vocabulary_size": 340},
             "model": {"d_model": 64, "d_ff": 128, "n_heads": 4, "n_encoder_layers": 2, "n_decoder_layers": 2},
             "training": {
-                "max_steps": 600, "batch_tokens": 800, "schedule": "cosine", "learning_rate": 0.003,
-                "warmup_steps": 60, "validate_every": 600, "checkpoint_every": 600,
+                "max_steps": 700, "batch_tokens": 800, "schedule": "cosine", "learning_rate": 0.004,
+                "warmup_steps": 60, "validate_every": 700, "checkpoint_every": 700,
             },
         },
         ["model.dropout=0.0"],
