@@ -97,8 +97,9 @@ def keep_freed_memory(most_bytes: int = 2**31 - 1) -> None:
     """
     import ctypes
 
-    trim_threshold, mmap_threshold = -1, -3  # malloc.h: M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+    trim_threshold, mmap_threshold, arena_max = -1, -3, -8  # malloc.h: M_TRIM_THRESHOLD and so on
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if platform.system() == "Linux" else None
     if mallopt is not None:
         mallopt(mmap_threshold, 2**30)
+        mallopt(arena_max, 1)  # a thread's own arena cannot hold large tensors
         mallopt(trim_threshold, most_bytes)

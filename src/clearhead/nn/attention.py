@@ -49,7 +49,7 @@ class AttentionCore(nn.Module):
     def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the output (B, H, T, K) of q (B, H, T, K), k, v (B, H, S, K), mask broadcastable to (B, H, T, S)."""
         dropout_p = self.dropout_p if self.training else 0.0
-        if q.device.type == "cpu" and k.shape[-2] <= EXPLICIT_UP_TO:
+        if q.device.type == "cpu" and (k.shape[-2] <= EXPLICIT_UP_TO or dropout_p > 0.0):  # theirs draws unkeyed
             return scaled_dot_product_attention(q, k, v, mask, dropout_p)[0]
         output = F.scaled_dot_product_attention(q, k, v, mask, dropout_p)
         if mask is not None:

@@ -82,7 +82,8 @@ class Training:
         self.device = device
         self.should_stop = should_stop
         self.optimizer = make_optimizer(model, self.config.training)
-        self.updater = Updater(model, self.optimizer, self.config.training, device)
+        workers = torch.get_num_threads() if device.name == "cpu" else 1
+        self.updater = Updater(model, self.optimizer, self.config.training, device, workers)
         self.validator = Validator(corpora, self.config, device)
         tgt = corpora.tokenizers.tgt
         self._ids = tgt.pad_id, tgt.decoder_start_id
@@ -138,9 +139,16 @@ class Training:
             self.position = replace(self.position, epoch=self.position.epoch + 1, batch=0)
 
     def _pieces(self, indexes: np.ndarray) -> Iterator[Batch]:
-        budget = self.config.training.micro_batch_tokens
-        budget = MICRO_BATCH_TOKENS if budget == "auto" else budget
-        for piece in micro_batches(indexes, self.corpora.train, budget):
+        train, workers = self.corpora.train, len(self.updater.replicas)
+        held = self.config.training.micro_batch_tokens
+        if held == "auto":  # as many pieces for each worker, with room for a row that does not divide evenly
+            batch_tokens = self.config.training.batch_tokens
+            pieces = workers * math.ceil(batch_tokens / (workers * MICRO_BATCH_TOKENS))
+            longest = max(train.src_lengths[indexes].max(), train.tgt_lengths[indexes].max())
+            budget = math.ceil(batch_tokens / pieces) + int(longest)
+        else:
+            budget = max(1, held // workers)
+        for piece in micro_batches(indexes, train, budget):
             yield collate(self.corpora.train, piece, *self._ids)
 
     def _target_tokens(self, indexes: np.ndarray) -> int:
