@@ -24,6 +24,7 @@ EVIDENCE = Path(__file__).parent.parent / "docs" / "evidence"
 def keep(run: Path, name: str, commands: list[str]) -> Path:
     """Write the evidence of ``run`` and return its folder."""
     folder = EVIDENCE / name
+    uncommitted = _git("status", "--porcelain").splitlines()
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(run / "run.toml", folder / "run.toml")
     with open(folder / "log.jsonl", "w", encoding="utf-8") as file:
@@ -33,7 +34,7 @@ def keep(run: Path, name: str, commands: list[str]) -> Path:
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     about = {
         "commit": _git("rev-parse", "HEAD"),
-        "uncommitted": _git("status", "--porcelain").splitlines(),
+        "uncommitted": uncommitted,
         "commands": commands,
         "machine": {
             "processor": processor_name(),

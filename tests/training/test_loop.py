@@ -107,6 +107,15 @@ def test_the_best_checkpoint_is_the_run_otherwise(corpus):
     assert events[-1].scores["loss"] == pytest.approx(best.scores["loss"], rel=1e-6)
 
 
+@pytest.mark.parametrize("metric", ["loss", "bleu", "chrf"])
+def test_the_lowest_loss_and_the_highest_score_are_best(corpus, metric):
+    training = open_training(config(corpus, f"training.validate_metric={metric}"), corpus / "run")
+    given = iter([3.0, 1.0, 2.0])
+    training.validator.validate = lambda model: ({metric: next(given, 2.0)}, [])
+    found = [event.best for event in training.events() if isinstance(event, Validated)]
+    assert found == ([True, True, False] if metric == "loss" else [True, False, False])
+
+
 def test_patience_ends_a_training_that_no_longer_gets_better(corpus):
     settings = ["training.learning_rate=1e-12", "training.patience=2", "training.validate_every=1"]
     training = open_training(config(corpus, *settings, "training.validate_metric=bleu"), corpus / "run")

@@ -110,7 +110,7 @@ class RunFolder:
             MachineError: the disk is full or cannot be written.
         """
         path = Path(path)
-        _check_free(path, overwrite)
+        check_free(path, overwrite)
         run = cls(path, config.model_copy(update={"clearhead": __version__}), tokenizers)
         with disk_errors(path, 0, partial_path(path / RUN)):
             path.mkdir(parents=True, exist_ok=True)
@@ -202,7 +202,7 @@ def _toml(config: RunConfig) -> bytes:
     return tomli_w.dumps(config.model_dump(exclude_none=True)).encode()
 
 
-def _check_free(path: Path, overwrite: bool) -> None:
+def check_free(path: Path, overwrite: bool) -> None:
     """Check that a run may be made: nothing is there, or a run that gives way, or one whose making was cut off."""
     if not os.path.exists(path):
         return

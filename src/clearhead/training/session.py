@@ -11,7 +11,7 @@ from clearhead.data.corpus import Progress, open_corpora
 from clearhead.device import choose_device, keep_freed_memory
 from clearhead.errors import UsageError
 from clearhead.models.build import build_model
-from clearhead.runs.folder import RUN, RunFolder
+from clearhead.runs.folder import RUN, RunFolder, check_free
 from clearhead.text.corpus import LostPairs, read_pairs
 from clearhead.text.tokenizer import TokenizerPair
 from clearhead.training.loop import Training
@@ -60,6 +60,7 @@ def open_training(
     if resume and (out / RUN).exists():
         run = RunFolder.open(out, weights=False).with_config(config)
     else:
+        check_free(out, overwrite)  # before the minutes that vocabularies may take
         run = RunFolder.create(out, config, train_tokenizers(config), overwrite)
     tokenizers = run.tokenizers()
     corpora = open_corpora(config.data, tokenizers, cache_folder(), config.training.seed, on_tokenised)
