@@ -1,27 +1,41 @@
 """How fast does clearhead train, and in how much memory, against what a user would pick instead?
 
-    python benchmarks/training_speed.py              three rounds; a few minutes each, on an idle machine
-    python benchmarks/training_speed.py --quick      a tiny model on a thousand pairs, to see that it runs
+    python benchmarks/training_speed.py                      the small model: three rounds, about 4 minutes each
+    python benchmarks/training_speed.py --model paper-base   the paper's base model: about 12 minutes a round in fp32 on
+                                                             two cores without AMX; a third of it with AMX for clearhead
+    python benchmarks/training_speed.py --peers marian torch --rounds 5 --bf16
+    python benchmarks/training_speed.py --quick              a tiny model, two updates: to see that it runs; 2 minutes
 
-Each program trains the same model on the same raw text (Multi30K English-German) by its own command, one after the
-other, round by round: 3+3 layers, d_model 256, 4 heads, d_ff 1024, pre-norm, three-way tied embeddings, 8,000 tokens of
-joint vocabulary, batches of 4096 tokens, label smoothing 0.1, Adam. Number format and threads are what each chooses.
+Each program trains the same model on the same raw text (Multi30K English-German), one after the other, round by round:
+3+3 layers, d_model 256, 4 heads, d_ff 1024, pre-norm ("small"), or 6+6, 512, 8, 2048, post-norm ("paper-base"); dropout
+0.1, 8,000 tokens of joint vocabulary, batches of 4096 tokens (rows times longest side). The peers, each in an
+environment of its own under bench-envs/, which is made where it is missing (a download, minutes):
 
-A program's speed is target tokens per second in a window of updates after a warm-up. Both programs report, every few
-updates, the target tokens per second since their last report, the end of sentence counted and padding not
-(clearhead: Progress in log.jsonl; JoeyNMT: "Tokens per Sec" in train.log, from the non-padding positions of its shifted
-target). The window's tokens are the sum of rate x time between reports, whose times come from the same two logs. So
-reading, cutting and padding of batches count for both; start, vocabulary and validation for neither. A token is not the
-same in both vocabularies: pairs per second are those tokens divided by a training pair's mean target tokens.
+- JoeyNMT 2.3.0 by its own command, with a vocabulary and batches of its own (peers/joeynmt.py);
+- Hugging Face's MarianMTModel in a plain AdamW loop (peers/marian.py);
+- torch.nn.Transformer as PyTorch's translation tutorial trains it (peers/torch_transformer.py).
 
-Peak memory is that of the whole child process (ru_maxrss), from its start to its end, shared libraries included; a
-validation lies at the end of clearhead's, none in JoeyNMT's. JoeyNMT has one dropout, which also falls on attention
-weights and inside the feed-forward network; the small preset's does not, so clearhead is measured with both.
+The last two get the very batches that clearhead trains on, as token ids: sorted by length, with as little padding.
+clearhead and JoeyNMT smooth the labels, which the others' users do not, and clearhead clips gradients and reads text:
+it has the most to do. JoeyNMT and nn.Transformer have one dropout, which also falls on attention weights and inside the
+feed-forward network; the paper's and Marian's do not, so clearhead is measured with both. Threads are what each
+chooses. Number format: clearhead's own choice (bf16 where the processor has AMX); the peers' is fp32, as their
+documents train on a processor. --bf16 adds clearhead in fp32, and Marian and nn.Transformer under bf16 autocast; only
+on a processor with AMX, for without it bf16 is slower.
 
-JoeyNMT lives in an environment of its own:
+A program's speed is target tokens per second in a window of updates after a warm-up. Every program reports, every few
+updates, the target tokens per second since its last report, the end of sentence counted and padding not (clearhead:
+Progress in log.jsonl; JoeyNMT: "Tokens per Sec" in train.log; the others: peers/plain_loop.py). The window's tokens are
+the sum of rate x time between reports. Reading, cutting and padding of batches count; start, vocabulary and validation
+do not. A token is not the same in JoeyNMT's vocabulary: pairs per second are those tokens divided by a training pair's
+mean target tokens.
 
-    python -m venv bench-envs/joeynmt
-    bench-envs/joeynmt/bin/pip install torch==2.13.0 joeynmt==2.3.0 importlib_metadata sentencepiece==0.2.0
+Peak memory is that of the whole training process (ru_maxrss), from its start to its end, shared libraries included; a
+validation lies at the end of clearhead's, none in the others'.
+
+Model arithmetic (arithmetic.py) with the real lengths of the window's batches gives each program's FLOP/s, and its
+share of what a large fp32 and a large bf16 product reach on this machine, measured before each round. JoeyNMT's is
+counted by the same mean pair.
 
 Prints a table a round, medians and, last, one line of JSON. Linux only.
 """
@@ -29,300 +43,195 @@ Prints a table a round, medians and, last, one line of JSON. Linux only.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import os
-import platform
-import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
 
-from clearhead.device import processor_flags, processor_name
-from clearhead.runs.log import read_log
-from clearhead.text.corpus import read_lines
-from clearhead.text.tokenizer import Tokenizer
-from clearhead.version import __version__
+from arithmetic import Lengths, Shape, training_flop
+from machine import facts, print_facts
+from peers.itself import FP32, SAME_DROPOUT, clearhead
+from peers.joeynmt import joeynmt
+from peers.scripts import script
+from peers.task import (
+    ENVIRONMENTS,
+    MODELS,
+    QUICK,
+    ROOT,
+    SRC,
+    TGT,
+    Measured,
+    Task,
+    make_environment,
+    versions_of,
+)
 
-ROOT = Path(__file__).parents[1]
-JOEYNMT = ROOT / "bench-envs" / "joeynmt" / "bin" / "python"
-SRC, TGT = "en", "de"
+from clearhead.device import processor_flags
+
 TARGET_RATIO = 8.0
-REPORT_EVERY = 5  # updates; warm-up and window are multiples of it
-FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
+HERE = Path(__file__).parent
+WINDOWS = {"small": (5, 20), "paper-base": (5, 10)}
+"""Updates of warm-up and window by model."""
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What is trained; the defaults are the small preset's sizes."""
+class Program:
+    """One way to train. peer: its environment's name, or "" for clearhead itself."""
 
-    d_model: int = 256
-    d_ff: int = 1024
-    n_heads: int = 4
-    n_layers: int = 3
-    dropout: float = 0.1
-    vocabulary_size: int = 8000
-    batch_tokens: int = 4096
-    label_smoothing: float = 0.1
-    learning_rate: float = 0.001
-    warmup_steps: int = 1000
+    measure: Callable[[Task], Measured]
+    peer: str = ""
+    with_bf16: bool = False
+    """Whether it is measured only with --bf16."""
 
 
-QUICK = Recipe(d_model=32, d_ff=64, n_heads=2, n_layers=1, vocabulary_size=500, batch_tokens=512)
+PROGRAMS: dict[str, Program] = {
+    "clearhead": Program(clearhead),
+    "clearhead, dropout everywhere": Program(partial(clearhead, more=SAME_DROPOUT)),
+    "clearhead, fp32": Program(partial(clearhead, more=FP32), with_bf16=True),
+    "JoeyNMT": Program(joeynmt, "joeynmt"),
+    "Hugging Face Marian": Program(partial(script, peer="marian"), "marian"),
+    "Hugging Face Marian, bf16": Program(partial(script, peer="marian", precision="bf16"), "marian", True),
+    "torch.nn.Transformer": Program(partial(script, peer="torch"), "torch"),
+    "torch.nn.Transformer, bf16": Program(partial(script, peer="torch", precision="bf16"), "torch", True),
+}
+"""In the order in which they run in each round. Another program is one more function from Task to Measured."""
+
+
+def chosen_programs(peers: list[str], bf16: bool) -> dict[str, Program]:
+    """Return the programs to run: clearhead's and those of ``peers``."""
+    return {
+        name: program
+        for name, program in PROGRAMS.items()
+        if program.peer in ("", *peers) and (bf16 or not program.with_bf16)
+    }
+
+
+# --- a round ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Task:
-    """One training of one program.
+class Round:
+    """What one round showed.
 
-    data: folder of train.en, train.de, val.en, val.de; work: an empty folder; warmup, updates: the window's.
+    products: FLOP/s of a large product by number format; flop_per_token: the model's arithmetic for a target token.
     """
 
-    recipe: Recipe
-    data: Path
-    work: Path
-    seed: int
-    warmup: int
-    updates: int
+    products: dict[str, float]
+    flop_per_token: float
+    programs: dict[str, Measured]
 
 
-class Report(NamedTuple):
-    """What a program says of itself; tokens_per_s: target tokens a second since the report before."""
-
-    step: int
-    at_s: float
-    tokens_per_s: float
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What one training showed within its window (peak_bytes: from its start to its end)."""
-
-    precision: str
-    tokens_per_s: float
-    tokens_per_update: float
-    s_per_update: float
-    tokens_per_pair: float
-    pairs_per_s: float
-    peak_bytes: int
+def one_round(task: Task, programs: dict[str, Program], product_size: int) -> Round:
+    """Train with each program in turn; the round's number is the seed, so that each round has other batches."""
+    print(f"\nround {task.seed}; load average before it {' '.join(f'{load:.2f}' for load in os.getloadavg())}")
+    products = large_products(product_size)
+    print("large products: " + ", ".join(f"{name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in products.items()))
+    print(HEAD)
+    found = {}
+    with tempfile.TemporaryDirectory() as prepared:
+        task = replace(task, prepared=Path(prepared))
+        child([str(HERE / "peers" / "prepare.py"), str(task.write(Path(prepared) / "task.json"))])
+        flop_per_token = flop_per_target_token(task)
+        for name, program in programs.items():
+            with tempfile.TemporaryDirectory() as work:
+                found[name] = program.measure(replace(task, work=Path(work)))
+            print(line(name, found[name]), flush=True)
+    return Round(products, flop_per_token, found)
 
 
-# --- what every program needs -------------------------------------------------------------------------------------
+def large_products(size: int) -> dict[str, float]:
+    """Return the FLOP/s of a large product by number format, measured in a process of its own."""
+    return json.loads(child([str(HERE / "arithmetic.py"), "--size", str(size)]))
 
 
-def run(command: list[str], work: Path, output: str = "output.txt") -> int:
-    """Run ``command`` in ``work`` and return its peak memory in bytes; end everything if it fails."""
-    environment = os.environ | {"CLEARHEAD_CACHE": str(work / "cache")}
-    with open(work / output, "wb") as printed:
-        process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT, cwd=work, env=environment)
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{(work / output).read_text()[-3000:]}\n{' '.join(command)}: exit {process.returncode}")
-    return usage.ru_maxrss * 1024
+def child(command: list[str]) -> str:
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{done.stderr[-3000:]}\n{' '.join(command)}: exit {done.returncode}")
+    return done.stdout
 
 
-def measured(task: Task, reports: list[Report], precision: str, tokens_per_pair: float, peak_bytes: int) -> Measured:
-    """Return what ``reports`` say of the window, the updates after ``task.warmup``."""
-    end = task.warmup + task.updates
-    window = [report for report in reports if task.warmup <= report.step <= end]
-    if [report.step for report in window] != list(range(task.warmup, end + 1, REPORT_EVERY)):
-        sys.exit(f"reports of steps {[report.step for report in reports]}: the window is not covered")
-    seconds = window[-1].at_s - window[0].at_s
-    tokens = sum(late.tokens_per_s * (late.at_s - early.at_s) for early, late in pairwise(window))
-    rate = tokens / seconds
-    per_update = tokens / task.updates, seconds / task.updates
-    return Measured(precision, rate, *per_update, tokens_per_pair, rate / tokens_per_pair, peak_bytes)
+def flop_per_target_token(task: Task) -> float:
+    """Return the model's arithmetic for one target token, the mean over the window's batches."""
+    recipe, lengths = task.recipe, Lengths(**task.facts()["window"])
+    shape = Shape(recipe.d_model, recipe.d_ff, recipe.n_layers, recipe.n_layers, recipe.vocabulary_size)
+    return training_flop(shape, lengths) / lengths.tgt
 
 
-# --- clearhead ----------------------------------------------------------------------------------------------------
+HEAD = f"{'':32}{'tokens/s':>10}{'pairs/s':>9}{'tokens/update':>15}{'s/update':>10}{'peak MB':>9}  format"
 
 
-def clearhead(task: Task, more: tuple[str, ...] = ()) -> Measured:
-    """Measure ``clearhead train``; ``more``: settings beyond the task's."""
-    command = [sys.executable, "-m", "clearhead", "train", "--out", "run"]
-    for flag, file in (("", "train"), ("valid-", "val")):
-        command += [f"--{flag}src", str(task.data / f"{file}.{SRC}"), f"--{flag}tgt", str(task.data / f"{file}.{TGT}")]
-    for setting in (*clearhead_settings(task), *more):
-        command += ["--set", setting]
-    peak = run(command, task.work)
-    events = read_log(task.work / "run" / "log.jsonl")
-    precision = next(event["precision"] for event in events if event["event"] == "Started")
-    said = [event for event in events if event["event"] == "Progress"]
-    reports = [Report(event["step"], event["elapsed_s"], event["tokens_per_s"]) for event in said]
-    tokenizer = Tokenizer.from_json((task.work / "run" / "tokenizer.json").read_text(encoding="utf-8"))
-    lines = [text for _, text in read_lines(task.data / f"train.{TGT}")]
-    tokens_per_pair = sum(len(ids) + 1 for ids in tokenizer.encode_batch(lines)) / len(lines)
-    return measured(task, reports, precision, tokens_per_pair, peak)
-
-
-def clearhead_settings(task: Task) -> list[str]:
-    recipe, steps = task.recipe, task.warmup + task.updates
-    return [
-        f"tokenizer.vocabulary_size={recipe.vocabulary_size}",
-        f"model.d_model={recipe.d_model}",
-        f"model.d_ff={recipe.d_ff}",
-        f"model.n_heads={recipe.n_heads}",
-        f"model.n_encoder_layers={recipe.n_layers}",
-        f"model.n_decoder_layers={recipe.n_layers}",
-        f"model.dropout={recipe.dropout}",
-        "model.norm=pre",
-        "model.tie=three-way",
-        f"training.seed={task.seed}",
-        f"training.max_steps={steps}",
-        f"training.batch_tokens={recipe.batch_tokens}",
-        "training.optimizer=adam",
-        "training.schedule=inverse-sqrt",
-        f"training.learning_rate={recipe.learning_rate}",
-        f"training.warmup_steps={recipe.warmup_steps}",
-        f"training.label_smoothing={recipe.label_smoothing}",
-        f"training.log_every={REPORT_EVERY}",
-        f"training.validate_every={steps}",
-        f"training.checkpoint_every={steps}",
-    ]
-
-
-# --- JoeyNMT ------------------------------------------------------------------------------------------------------
-
-JOEYNMT_VOCABULARY = """
-import sys
-import sentencepiece
-
-size, *files = sys.argv[1:]
-sentencepiece.SentencePieceTrainer.train(
-    input=",".join(files), model_prefix="subwords", vocab_size=int(size), character_coverage=1.0, minloglevel=2,
-    unk_id=0, pad_id=1, bos_id=2, eos_id=3,
-)
-model = sentencepiece.SentencePieceProcessor(model_file="subwords.model")
-with open("vocabulary.txt", "w", encoding="utf-8") as file:
-    file.writelines(f"{model.id_to_piece(i)}\\n" for i in range(len(model)))
-with open(files[-1], encoding="utf-8", newline="\\n") as file:
-    lengths = [len(ids) + 1 for ids in model.encode(list(file))]
-print(sum(lengths) / len(lengths))
-"""
-"""Makes a vocabulary with JoeyNMT's special tokens in their places; prints the last file's mean tokens a line."""
-JOEYNMT_REPORT = re.compile(r"^(\S+ [\d:]+,\d+) .* Step: +(\d+),.* Tokens per Sec: +(\d+),", re.MULTILINE)
-
-
-def joeynmt(task: Task) -> Measured:
-    """Measure ``joeynmt train``."""
-    files = [str(task.data / f"train.{language}") for language in (SRC, TGT)]
-    run([str(JOEYNMT), "-c", JOEYNMT_VOCABULARY, str(task.recipe.vocabulary_size), *files], task.work, "tokens.txt")
-    tokens_per_pair = float((task.work / "tokens.txt").read_text().split()[-1])
-    (task.work / "config.yaml").write_text(json.dumps(joeynmt_config(task)))  # JSON is YAML
-    peak = run([str(JOEYNMT), "-m", "joeynmt", "train", "config.yaml", "--skip-test"], task.work)
-    log = (task.work / "model" / "train.log").read_text(encoding="utf-8")
-    return measured(task, joeynmt_reports(log), "fp32", tokens_per_pair, peak)
-
-
-def joeynmt_reports(log: str) -> list[Report]:
-    return [
-        Report(int(step), datetime.strptime(time, "%Y-%m-%d %H:%M:%S,%f").timestamp(), float(rate))
-        for time, step, rate in JOEYNMT_REPORT.findall(log)
-    ]
-
-
-def joeynmt_config(task: Task) -> dict[str, object]:
-    recipe, steps = task.recipe, task.warmup + task.updates
-    side = {
-        "level": "bpe",  # JoeyNMT's word for any subwords
-        "max_length": 100,
-        "voc_limit": recipe.vocabulary_size,
-        "voc_file": "vocabulary.txt",
-        "tokenizer_type": "sentencepiece",
-        "tokenizer_cfg": {"model_file": "subwords.model"},
-    }
-    stack = {
-        "type": "transformer",
-        "num_layers": recipe.n_layers,
-        "num_heads": recipe.n_heads,
-        "embeddings": {"embedding_dim": recipe.d_model, "scale": True, "dropout": 0.0},
-        "hidden_size": recipe.d_model,
-        "ff_size": recipe.d_ff,
-        "dropout": recipe.dropout,
-        "layer_norm": "pre",
-    }
-    training = {
-        "optimizer": "adam",
-        "adam_betas": [0.9, 0.98],
-        "scheduling": "warmupinversesquareroot",
-        "learning_rate": recipe.learning_rate,
-        "learning_rate_warmup": recipe.warmup_steps,
-        "loss": "crossentropy",
-        "normalization": "tokens",
-        "label_smoothing": recipe.label_smoothing,
-        "batch_type": "token",
-        "batch_size": recipe.batch_tokens,
-        "epochs": 1,
-        "updates": steps,
-        "logging_freq": REPORT_EVERY,
-        "validation_freq": 1_000_000,
-        "print_valid_sents": [],
-        "shuffle": True,
-    }
-    return {
-        "name": "training-speed",
-        "model_dir": "model",
-        "use_cuda": False,
-        "fp16": False,
-        "random_seed": task.seed,
-        "data": {
-            "dataset_type": "plain",
-            "train": str(task.data / "train"),
-            "dev": str(task.data / "val"),
-            "src": {"lang": SRC, **side},
-            "trg": {"lang": TGT, **side},
-            "special_symbols": {"unk_id": 0, "pad_id": 1, "bos_id": 2, "eos_id": 3},
-        },
-        "testing": {"beam_size": 1, "batch_type": "token", "batch_size": 1024, "eval_metrics": ["bleu"]},
-        "training": training,
-        "model": {
-            "initializer": "xavier_uniform",
-            "tied_embeddings": True,
-            "tied_softmax": True,
-            "encoder": stack,
-            "decoder": stack,
-        },
-    }
+def line(name: str, one: Measured) -> str:
+    speed = (
+        f"{one.tokens_per_s:>10,.0f}{one.pairs_per_s:>9,.1f}{one.tokens_per_update:>15,.0f}{one.s_per_update:>10.3f}"
+    )
+    return f"{name:<32}{speed}{one.peak_bytes / 1e6:>9,.0f}  {one.precision}"
 
 
 # --- the comparison -----------------------------------------------------------------------------------------------
 
-SAME_DROPOUT = ("model.attention_dropout=0.1", "model.feed_forward_dropout=0.1")
-PROGRAMS: dict[str, Callable[[Task], Measured]] = {
-    "clearhead": clearhead,
-    "clearhead, dropout as JoeyNMT's": partial(clearhead, more=SAME_DROPOUT),
-    "JoeyNMT": joeynmt,
-}
-"""In the order in which they run in each round. Another peer is one more function from Task to Measured."""
-PEERS = ("JoeyNMT",)
 
-
-def versions() -> dict[str, str]:
-    """Return the versions that the figures depend on, each environment's own."""
-    found = {"python": platform.python_version(), "clearhead": __version__}
-    found |= {name: importlib.metadata.version(name) for name in ("torch", "tokenizers")}
-    names = ("joeynmt", "torch", "sentencepiece")
-    ask = f"from importlib.metadata import version; print(*map(version, {names}))"
-    answer = subprocess.run([str(JOEYNMT), "-c", ask], capture_output=True, text=True, check=True).stdout.split()
-    return found | {f"joeynmt's {name}": version for name, version in zip(names, answer)}
-
-
-def machine() -> dict[str, object]:
+def medians(rounds: list[dict[str, Measured]]) -> dict[str, dict[str, float]]:
+    """Return each program's median of every figure."""
+    figures = [name for name in Measured.__dataclass_fields__ if name != "precision"]
     return {
-        "processor": processor_name(),
-        "features": [feature for feature in FEATURES if feature in processor_flags()],
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        name: {figure: median(getattr(each[name], figure) for each in rounds) for figure in figures}
+        for name in rounds[0]
     }
+
+
+def ratios(middle: dict[str, dict[str, float]], figure: str) -> dict[str, dict[str, float]]:
+    """Return how many times each peer's ``figure`` every way of clearhead's is."""
+    ours = [name for name in middle if not PROGRAMS[name].peer]
+    peers = [name for name in middle if PROGRAMS[name].peer]
+    return {peer: {name: middle[name][figure] / middle[peer][figure] for name in ours} for peer in peers}
+
+
+def shares(rounds: list[Round]) -> dict[str, dict[str, float]]:
+    """Return each program's model arithmetic, FLOP/s, and its share of either large product: medians over rounds."""
+    rows = {
+        name: [
+            {"flop_per_s": rate, **{f"of_{kind}": rate / product for kind, product in each.products.items()}}
+            for each in rounds
+            for rate in [each.flop_per_token * each.programs[name].tokens_per_s]
+        ]
+        for name in rounds[0].programs
+    }
+    return {name: {figure: median(row[figure] for row in each) for figure in each[0]} for name, each in rows.items()}
+
+
+def summary(rounds: list[Round]) -> dict[str, object]:
+    """Print medians, arithmetic and what they are as multiples of the peers'; return them."""
+    programs = [each.programs for each in rounds]
+    middle, arithmetic = medians(programs), shares(rounds)
+    print(f"\nmedians of {len(rounds)}\n{HEAD}")
+    for name, figures in middle.items():
+        print(line(name, Measured(programs[0][name].precision, **figures)))
+    flop = median(each.flop_per_token for each in rounds)
+    print(f"\nmodel arithmetic: {flop / 1e6:,.1f} MFLOP a target token")
+    print(f"{'':32}{'GFLOP/s':>10}{'of fp32':>9}{'of bf16':>9}  trained in")
+    for name, row in arithmetic.items():
+        share = f"{row['of_fp32']:>9.1%}{row['of_bf16']:>9.1%}"
+        print(f"{name:<32}{row['flop_per_s'] / 1e9:>10,.1f}{share}  {programs[0][name].precision}")
+    times = {figure: ratios(middle, figure) for figure in ("tokens_per_s", "pairs_per_s", "peak_bytes")}
+    print(f"\nclearhead's figure as multiples of a peer's (target {TARGET_RATIO:g} times JoeyNMT's tokens a second)")
+    print(f"{'':32}{'tokens/s':>10}{'pairs/s':>9}{'peak':>7}")
+    for peer, ours in times["tokens_per_s"].items():
+        print(f"of {peer}")
+        for name in ours:
+            tokens, pairs, memory = (times[figure][peer][name] for figure in times)
+            print(f"  {name:<30}{tokens:>10.2f}{pairs:>9.2f}{memory:>7.2f}")
+    return {"medians": middle, "flop_per_token": flop, "arithmetic": arithmetic, "ratio": times}
+
+
+# --- the command --------------------------------------------------------------------------------------------------
 
 
 def find_data(given: Path | None) -> Path:
@@ -341,95 +250,62 @@ def first_lines(data: Path, folder: Path, count: int) -> Path:
     return folder
 
 
-def one_round(number: int, recipe: Recipe, data: Path, warmup: int, updates: int) -> dict[str, Measured]:
-    """Train with each program in turn; the round's number is the seed, so that each round has other batches."""
-    print(f"\nround {number}; load average before it {' '.join(f'{load:.2f}' for load in os.getloadavg())}")
-    print(f"{'':32}{'tokens/s':>10}{'pairs/s':>9}{'tokens/update':>15}{'s/update':>10}{'peak MB':>9}  format")
-    found = {}
-    for name, program in PROGRAMS.items():
-        with tempfile.TemporaryDirectory() as work:
-            found[name] = program(Task(recipe, data, Path(work), number, warmup, updates))
-        print(line(name, found[name]), flush=True)
-    return found
-
-
-def line(name: str, one: Measured) -> str:
-    speed = (
-        f"{one.tokens_per_s:>10,.0f}{one.pairs_per_s:>9,.1f}{one.tokens_per_update:>15,.0f}{one.s_per_update:>10.3f}"
-    )
-    return f"{name:<32}{speed}{one.peak_bytes / 1e6:>9,.0f}  {one.precision}"
-
-
-def medians(rounds: list[dict[str, Measured]]) -> dict[str, dict[str, float]]:
-    """Return each program's median of every figure."""
-    figures = [name for name in Measured.__dataclass_fields__ if name != "precision"]
-    return {
-        name: {figure: median(getattr(each[name], figure) for each in rounds) for figure in figures}
-        for name in rounds[0]
-    }
-
-
-def ratios(middle: dict[str, dict[str, float]], figure: str) -> dict[str, dict[str, float]]:
-    """Return how many times each peer's ``figure`` every way of clearhead's is."""
-    ours = [name for name in middle if name not in PEERS]
-    return {peer: {name: middle[name][figure] / middle[peer][figure] for name in ours} for peer in PEERS}
-
-
-def summary(middle: dict[str, dict[str, float]], formats: dict[str, str]) -> dict[str, dict[str, dict[str, float]]]:
-    """Print the medians and what they are as multiples of the peers'; return the multiples by figure."""
-    for name, figures in middle.items():
-        print(line(name, Measured(formats[name], **figures)))
-    times = {figure: ratios(middle, figure) for figure in ("tokens_per_s", "pairs_per_s", "peak_bytes")}
-    for peer in PEERS:
-        for name in times["tokens_per_s"][peer]:
-            tokens, pairs, memory = (times[figure][peer][name] for figure in times)
-            print(f"{name}: {tokens:.2f} times {peer}'s target tokens a second (target {TARGET_RATIO:g} times),")
-            print(f"    {pairs:.2f} times its pairs a second, {memory:.2f} times its peak memory")
-    return times
-
-
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=MODELS, default="small")
+    parser.add_argument("--peers", nargs="*", choices=ENVIRONMENTS, default=list(ENVIRONMENTS))
+    parser.add_argument("--bf16", action="store_true", help="also the peers in bf16 and clearhead in fp32 (AMX only)")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--warmup", type=int, default=5, help=f"updates before the window, in {REPORT_EVERY}s")
-    parser.add_argument("--updates", type=int, default=20, help=f"updates in the window, in {REPORT_EVERY}s")
+    parser.add_argument("--warmup", type=int, help="updates before the window, in 5s (5)")
+    parser.add_argument("--updates", type=int, help="updates in the window, in 5s (small: 20, paper-base: 10)")
     parser.add_argument("--data", type=Path, help="folder of train.en, train.de, val.en, val.de")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
     options = parser.parse_args()
+    options.report_every = 1 if options.quick else Task.report_every
     if options.quick:
-        options.rounds, options.warmup, options.updates = 1, REPORT_EVERY, REPORT_EVERY
-    if any(number < REPORT_EVERY or number % REPORT_EVERY for number in (options.warmup, options.updates)):
-        parser.error(f"--warmup and --updates are multiples of {REPORT_EVERY}")
-    if not JOEYNMT.exists():
-        sys.exit(f"no {JOEYNMT.relative_to(ROOT)}: --help says how to make it")
+        options.rounds = options.warmup = options.updates = 1
+    warmup, updates = WINDOWS[options.model]
+    options.warmup, options.updates = options.warmup or warmup, options.updates or updates
+    if any(number < 1 or number % options.report_every for number in (options.warmup, options.updates)):
+        parser.error(f"--warmup and --updates are multiples of {options.report_every}")
+    if options.bf16 and "amx_bf16" not in processor_flags() and not options.quick:
+        parser.error("--bf16: this processor has no AMX, and bf16 is slower than fp32 on it")
     return options
 
 
 def main() -> None:
     options = read_options()
-    facts = {"command": " ".join(["python", *sys.argv]), "machine": machine(), "versions": versions()}
-    for name, fact in facts.items():
-        print(f"{name:<10}{fact if isinstance(fact, str) else json.dumps(fact)}")
+    data = find_data(options.data)
+    for peer in options.peers:
+        make_environment(peer)
+    known = facts()
+    known["versions"] |= {name: version for peer in options.peers for name, version in versions_of(peer).items()}
+    print_facts(known)
+    recipe = MODELS[options.model]
     print(f"{'window':<10}{options.updates} updates after {options.warmup}")
-    data, recipe, load = find_data(options.data), Recipe(), os.getloadavg()
     with tempfile.TemporaryDirectory() as folder:
         if options.quick:
             data, recipe = first_lines(data, Path(folder), 1000), QUICK
-        numbers = range(1, options.rounds + 1)
-        rounds = [one_round(number, recipe, data, options.warmup, options.updates) for number in numbers]
-    print(f"\nmedians of {options.rounds}")
-    middle = medians(rounds)
-    times = summary(middle, {name: one.precision for name, one in rounds[0].items()})
+        programs = chosen_programs(options.peers, options.bf16)
+        nowhere = Path(folder)  # one_round fills in where things lie
+        rounds = [
+            one_round(
+                Task(recipe, data, nowhere, nowhere, seed, options.warmup, options.updates, options.report_every),
+                programs,
+                512 if options.quick else 4096,
+            )
+            for seed in range(1, options.rounds + 1)
+        ]
+    found = summary(rounds)
     result = {
         "benchmark": "training_speed",
-        **facts,
-        "load_average": load,
+        **known,
+        "model": options.model,
         "recipe": asdict(recipe),
         "warmup": options.warmup,
         "updates": options.updates,
-        "rounds": [{name: asdict(one) for name, one in each.items()} for each in rounds],
-        "medians": middle,
-        "ratio": times,
+        "rounds": [asdict(each) for each in rounds],
+        **found,
         "target_ratio": TARGET_RATIO,
     }
     print(json.dumps(result))

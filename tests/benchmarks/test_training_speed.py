@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import os
 import resource
 import subprocess
 import sys
+import warnings
+from dataclasses import asdict
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+import torch
+import training_speed
+from peers import itself, joeynmt, prepare
+from peers.plain_loop import pad, read_batches, train
+from peers.task import BATCHES, ENVIRONMENTS, QUICK, Measured, Recipe, Report, Task, measured, python_of, run
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def speed() -> ModuleType:
-    path = ROOT / "benchmarks" / "training_speed.py"
-    spec = importlib.util.spec_from_file_location("training_speed", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["training_speed"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["training_speed"]
 
 
 def data_folder() -> Path:
@@ -51,23 +46,23 @@ def corpus(tmp_path_factory) -> Path:
     return folder
 
 
-def task(speed, data: Path, work: Path, updates: int = 10):
-    return speed.Task(speed.QUICK, data, work, seed=1, warmup=5, updates=updates)
+def task(data: Path, work: Path, updates: int = 10, recipe: Recipe = QUICK) -> Task:
+    return Task(recipe, data, prepared=work, work=work, seed=1, warmup=5, updates=updates)
 
 
 # --- the window
 
 
-def test_the_window_is_what_lies_between_the_warm_up_and_the_end(speed, tmp_path):
+def test_the_window_is_what_lies_between_the_warm_up_and_the_end(tmp_path):
     reports = [  # 5 updates each: 10 s at 100, 20 s at 300, 5 s at 200, between warm-up and what comes afterwards
-        speed.Report(0, 900.0, 9000.0),
-        speed.Report(5, 1000.0, 7.0),
-        speed.Report(10, 1010.0, 100.0),
-        speed.Report(15, 1030.0, 300.0),
-        speed.Report(20, 1035.0, 200.0),
-        speed.Report(25, 1036.0, 9000.0),
+        Report(0, 900.0, 9000.0),
+        Report(5, 1000.0, 7.0),
+        Report(10, 1010.0, 100.0),
+        Report(15, 1030.0, 300.0),
+        Report(20, 1035.0, 200.0),
+        Report(25, 1036.0, 9000.0),
     ]
-    found = speed.measured(task(speed, tmp_path, tmp_path, 15), reports, "fp32", 16.0, 123)
+    found = measured(task(tmp_path, tmp_path, 15), reports, "fp32", 16.0, 123)
     tokens = 10 * 100 + 20 * 300 + 5 * 200
     assert found.tokens_per_s == pytest.approx(tokens / 35)
     assert found.tokens_per_update == pytest.approx(tokens / 15)
@@ -77,52 +72,71 @@ def test_the_window_is_what_lies_between_the_warm_up_and_the_end(speed, tmp_path
 
 
 @pytest.mark.parametrize("steps", [(10, 15), (5, 15), (5, 10), ()])
-def test_a_window_that_the_reports_do_not_cover_is_refused(speed, tmp_path, steps):
-    reports = [speed.Report(step, float(step), 100.0) for step in steps]
+def test_a_window_that_the_reports_do_not_cover_is_refused(tmp_path, steps):
+    reports = [Report(step, float(step), 100.0) for step in steps]
     with pytest.raises(SystemExit, match="not covered"):
-        speed.measured(task(speed, tmp_path, tmp_path), reports, "fp32", 16.0, 0)
+        measured(task(tmp_path, tmp_path), reports, "fp32", 16.0, 0)
 
 
-# --- clearhead
+# --- clearhead, and the batches that peers get
 
 
-def test_clearhead_is_measured_by_the_tokens_that_it_trained_on(speed, corpus, tmp_path):
-    from clearhead.config import read_config
-    from clearhead.data.corpus import open_corpora
-    from clearhead.data.order import BatchOrder
+@pytest.fixture
+def prepared(corpus, tmp_path, monkeypatch) -> Task:
+    monkeypatch.setenv("CLEARHEAD_CACHE", str(tmp_path / "cache"))
+    given = task(corpus, tmp_path, 5)
+    prepare.prepare(given)
+    return given
+
+
+def test_clearhead_is_measured_by_the_tokens_that_it_trained_on(prepared):
     from clearhead.runs.folder import RunFolder
 
-    found = speed.clearhead(task(speed, corpus, tmp_path, 5))
-    run = RunFolder.open(tmp_path / "run")
-    config = read_config(tmp_path / "run" / "run.toml")
-    train = open_corpora(config.data, run.tokenizers(), tmp_path / "cache", config.training.seed).train
-    order = BatchOrder(train, config.training.batch_tokens, config.training.seed)
-    batches = [batch for epoch in range(5) for batch in order.epoch(epoch)][5:10]
-    tokens = sum(len(train.pair(int(i))[1]) for batch in batches for i in batch)
+    found = itself.clearhead(prepared)
+    tokenizer = RunFolder.open(prepared.work / "run").tokenizers().tgt
+    batches = [tgt for _, tgt in read_batches(prepared.prepared / BATCHES)]
+    tokens = sum(len(row) for tgt in batches[5:10] for row in tgt)
     assert found.tokens_per_update == pytest.approx(tokens / 5, rel=0.03)  # the log's own writing takes time too
-    assert found.tokens_per_pair == pytest.approx(train.tgt_lengths.mean(), rel=1e-6)
+    lines = (prepared.data / "train.de").read_text(encoding="utf-8").splitlines()
+    assert found.tokens_per_pair == pytest.approx(sum(len(tokenizer.encode(line)) + 1 for line in lines) / len(lines))
     assert found.tokens_per_s * found.s_per_update == pytest.approx(found.tokens_per_update)
     assert 50e6 < found.peak_bytes < 4e9
 
 
-def test_clearhead_trains_the_small_preset(speed, tmp_path):
+def test_peers_get_the_batches_that_clearhead_trains_on(prepared, tmp_path):
+    from clearhead.config import read_config
+    from clearhead.training import loop
+    from clearhead.training.session import open_training
+
+    itself.clearhead(prepared)
+    training = open_training(read_config(prepared.work / "run" / "run.toml"), tmp_path / "again", device="cpu")
+    order = loop.BatchOrder(training.corpora.train, QUICK.batch_tokens, seed=1)
+    expected = [[training.corpora.train.pair(int(i)) for i in indexes] for indexes in order.epoch(0)[:10]]
+    found = [list(zip(*batch)) for batch in read_batches(prepared.prepared / BATCHES)]
+    assert found == expected[: len(found)] and len(found) == 10
+    window = prepared.facts()["window"]
+    assert window["tgt"] == sum(len(tgt) for pairs in expected[5:] for _, tgt in pairs)
+    assert window["src_tgt"] == sum(len(src) * len(tgt) for pairs in expected[5:] for src, tgt in pairs)
+
+
+def test_clearhead_trains_the_small_preset(tmp_path):
     from clearhead.config import PRESETS, TransformerConfig, make_config
 
-    config = make_config({}, speed.clearhead_settings(speed.Task(speed.Recipe(), tmp_path, tmp_path, 1, 5, 20)))
+    config = make_config({}, itself.settings(task(tmp_path, tmp_path, 20, Recipe())))
     assert config.model == TransformerConfig(**PRESETS["small"], norm="pre", tie="three-way", dropout=0.1)
     assert (config.tokenizer.vocabulary_size, config.training.batch_tokens) == (8000, 4096)
     assert (config.training.optimizer, config.training.label_smoothing) == ("adam", 0.1)
 
 
-def test_a_program_that_fails_ends_everything(speed, tmp_path):
+def test_a_program_that_fails_ends_everything(tmp_path):
     with pytest.raises(SystemExit, match=r"what went wrong[\s\S]*exit 3"):
-        speed.run([sys.executable, "-c", "import sys; print('what went wrong'); sys.exit(3)"], tmp_path)
+        run([sys.executable, "-c", "import sys; print('what went wrong'); sys.exit(3)"], tmp_path)
 
 
-def test_the_peak_is_the_childs(speed, tmp_path):
+def test_the_peak_is_the_childs(tmp_path):
     mine = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # a child's peak starts from what this process has
     code = "b'x' * {}"
-    small, large = (speed.run([sys.executable, "-c", code.format(n)], tmp_path) for n in (1, mine + 300_000_000))
+    small, large = (run([sys.executable, "-c", code.format(n)], tmp_path) for n in (1, mine + 300_000_000))
     assert small < mine + 100e6
     assert mine + 300e6 < large < mine + 500e6
 
@@ -139,16 +153,16 @@ Batch Acc: 0.003641, Tokens per Sec:     1672, Lr: 0.000100
 """
 
 
-def test_joeynmts_log_is_read(speed):
-    first, second = speed.joeynmt_reports(LOG)
+def test_joeynmts_log_is_read():
+    first, second = joeynmt.joeynmt_reports(LOG)
     assert (first.step, first.tokens_per_s, second.step, second.tokens_per_s) == (5, 655.0, 10, 1672.0)
     assert second.at_s - first.at_s == pytest.approx(2.5)
 
 
-def test_both_programs_are_given_the_same_model(speed, tmp_path):
-    whole = speed.Task(speed.Recipe(), tmp_path, tmp_path, 1, 5, 20)
-    theirs = json.loads(json.dumps(speed.joeynmt_config(whole)))
-    ours = dict(setting.split("=", 1) for setting in speed.clearhead_settings(whole))
+def test_both_programs_are_given_the_same_model(tmp_path):
+    whole = task(tmp_path, tmp_path, 20, Recipe())
+    theirs = json.loads(json.dumps(joeynmt.joeynmt_config(whole)))
+    ours = dict(setting.split("=", 1) for setting in itself.settings(whole))
     for stack in ("encoder", "decoder"):
         one = theirs["model"][stack]
         assert str(one["num_layers"]) == ours[f"model.n_{stack}_layers"]
@@ -171,35 +185,126 @@ def test_both_programs_are_given_the_same_model(speed, tmp_path):
     assert {key: theirs["data"]["special_symbols"][f"{key}_id"] for key in ("unk", "pad", "bos", "eos")} == {
         "unk": 0, "pad": 1, "bos": 2, "eos": 3,
     }  # fmt: skip
-    same = dict(setting.split("=") for setting in speed.SAME_DROPOUT)
+    same = dict(setting.split("=") for setting in itself.SAME_DROPOUT)
     assert set(same.values()) == {str(theirs["model"]["encoder"]["dropout"])}
+
+
+# --- the peers that are a model
+
+
+class Counting(torch.nn.Module):
+    """A model of one weight that remembers which batches it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen: list[int] = []
+
+    def loss_of(self, src, tgt):
+        self.seen.append(sum(map(len, tgt)))
+        return self.weight * 2
+
+
+def test_the_plain_loop_reports_the_tokens_it_was_given(tmp_path):
+    batches = [[[5, 3]], [[5, 6, 3], [7, 3]], [[3]], [[5, 6, 7, 3]]]
+    lines = (json.dumps({"src": [[4, 3]] * len(tgt), "tgt": tgt}) + "\n" for tgt in batches)
+    (tmp_path / BATCHES).write_text("".join(lines))
+    model = Counting()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    given = {"prepared": str(tmp_path), "precision": "fp32", "report_every": 2}
+    first, second = train(given, model, optimizer, model.loss_of)
+    assert model.seen == [2, 5, 1, 4]
+    assert (first["step"], second["step"]) == (2, 4)
+    assert second["tokens_per_s"] * (second["at_s"] - first["at_s"]) == pytest.approx(1 + 4)
+    assert float(model.weight.detach()) == -2 * 4  # a step an update, with nothing left of the former gradient
+
+
+@pytest.fixture
+def torch_transformer(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "peers"))
+    module = importlib.import_module("torch_transformer")
+    facts = {"vocabulary_size": 20, "pad_id": 0, "start_id": 2, "eos_id": 3}
+    torch.manual_seed(1)
+    with warnings.catch_warnings():  # it says how to be faster in inference
+        warnings.simplefilter("ignore", UserWarning)
+        model, _, loss_of = module.make({**asdict(QUICK), "norm": "post"}, facts)
+    return model.eval(), loss_of
+
+
+def test_torchs_transformer_is_trained_on_what_comes_next_and_no_padding(torch_transformer):
+    model, loss_of = torch_transformer
+    src, tgt = [[5, 6, 7, 3], [8, 3]], [[9, 3], [10, 11, 12, 3]]
+    together = float(loss_of(src, tgt).detach()) * 6
+    assert together == pytest.approx(
+        sum(float(loss_of([s], [t]).detach()) * len(t) for s, t in zip(src, tgt)), rel=1e-5
+    )
+    logits = model(pad(src[:1], 0).t(), torch.tensor([[2], [9]]))
+    one = torch.nn.functional.cross_entropy(logits[:, 0], torch.tensor([9, 3]))
+    assert float(loss_of(src[:1], tgt[:1]).detach()) == pytest.approx(float(one.detach()), rel=1e-5)
+
+
+def test_torchs_transformer_does_not_see_ahead(torch_transformer):
+    model, _ = torch_transformer
+    src = torch.tensor([[5], [6], [3]])
+    one, other = (model(src, torch.tensor([[2], [9], [last]])) for last in (10, 11))
+    assert torch.allclose(one[:2], other[:2], atol=1e-6) and not torch.allclose(one[2], other[2], atol=1e-3)
 
 
 # --- the comparison
 
 
-def test_medians_and_ratios(speed):
-    def one(rate):
-        return speed.Measured("fp32", rate, 100.0, 1.0, 16.0, rate / 16, 1000)
+def measured_at(rate: float) -> Measured:
+    return Measured("fp32", rate, 100.0, 1.0, 16.0, rate / 16, 1000)
 
-    rounds = [{"clearhead": one(mine), "JoeyNMT": one(theirs)} for mine, theirs in ((80, 10), (60, 30), (90, 20))]
-    middle = speed.medians(rounds)
-    assert speed.ratios(middle, "tokens_per_s") == {"JoeyNMT": {"clearhead": 80 / 20}}
-    assert speed.ratios(middle, "peak_bytes") == {"JoeyNMT": {"clearhead": 1.0}}
+
+def test_medians_and_ratios():
+    rounds = [
+        {"clearhead": measured_at(mine), "JoeyNMT": measured_at(theirs)}
+        for mine, theirs in ((80, 10), (60, 30), (90, 20))
+    ]
+    middle = training_speed.medians(rounds)
+    assert training_speed.ratios(middle, "tokens_per_s") == {"JoeyNMT": {"clearhead": 80 / 20}}
+    assert training_speed.ratios(middle, "peak_bytes") == {"JoeyNMT": {"clearhead": 1.0}}
+
+
+def test_the_share_is_of_the_products_of_the_same_round():
+    rounds = [
+        training_speed.Round({"fp32": fp32, "bf16": 10 * fp32}, 1e6, {"clearhead": measured_at(rate)})
+        for rate, fp32 in ((100, 1e9), (200, 4e9), (300, 1e9))
+    ]
+    found = training_speed.shares(rounds)["clearhead"]
+    assert found == pytest.approx({"flop_per_s": 200e6, "of_fp32": 0.1, "of_bf16": 0.01})
+
+
+def test_the_programs_are_those_asked_for():
+    names = list(training_speed.chosen_programs(["torch"], bf16=False))
+    assert names == ["clearhead", "clearhead, dropout everywhere", "torch.nn.Transformer"]
+    assert set(training_speed.chosen_programs(["joeynmt", "marian", "torch"], bf16=True)) == set(
+        training_speed.PROGRAMS
+    )
+
+
+def test_the_base_model_is_the_papers():
+    from clearhead.config import TransformerConfig, make_config
+
+    nowhere = Path()
+    given = task(nowhere, nowhere, 10, training_speed.MODELS["paper-base"])
+    assert make_config({}, itself.settings(given)).model == TransformerConfig()
 
 
 @pytest.mark.slow
-def test_the_whole_benchmark_runs(speed):
+def test_the_whole_benchmark_runs():
     data = data_folder()
-    if not speed.JOEYNMT.exists():
-        pytest.skip(f"no JoeyNMT: {speed.JOEYNMT} is not there")
-    command = [sys.executable, "benchmarks/training_speed.py", "--quick", "--data", str(data)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    missing = [peer for peer in ENVIRONMENTS if not python_of(peer).exists()]
+    if missing:
+        pytest.skip(f"no environment: {python_of(missing[0])} is not there")
+    command = [sys.executable, "benchmarks/training_speed.py", "--quick", "--bf16", "--data", str(data)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
-    assert set(result["medians"]) == set(speed.PROGRAMS)
+    assert set(result["medians"]) == set(training_speed.PROGRAMS)
     assert all(
         0 < times < 1000 for peers in result["ratio"].values() for one in peers.values() for times in one.values()
     )
     for program in result["medians"].values():  # an update has at most its budget, and most of it is no padding
-        assert 100 < program["tokens_per_update"] <= 2 * speed.QUICK.batch_tokens
+        assert 100 < program["tokens_per_update"] <= 2 * QUICK.batch_tokens
