@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from runlog import reports_of
+
 from clearhead.runs.log import read_log
-from peers.task import SRC, TGT, Measured, Report, Task, measured, run
+from peers.task import SRC, TGT, Measured, Task, measured, run
 
 SAME_DROPOUT = ("model.attention_dropout=0.1", "model.feed_forward_dropout=0.1")
 """Dropout also where JoeyNMT's and torch.nn.Transformer's one probability falls."""
@@ -21,11 +23,9 @@ def clearhead(task: Task, more: tuple[str, ...] = ()) -> Measured:
     for setting in (*settings(task), *more):
         command += ["--set", setting]
     peak = run(command, task.work)
-    events = read_log(task.work / "run" / "log.jsonl")
-    precision = next(event["precision"] for event in events if event["event"] == "Started")
-    said = [event for event in events if event["event"] == "Progress"]
-    reports = [Report(event["step"], event["elapsed_s"], event["tokens_per_s"]) for event in said]
-    return measured(task, reports, precision, task.facts()["tokens_per_pair"], peak)
+    log = task.work / "run" / "log.jsonl"
+    precision = next(event["precision"] for event in read_log(log) if event["event"] == "Started")
+    return measured(task, reports_of(log), precision, task.facts()["tokens_per_pair"], peak)
 
 
 def files(data: Path) -> dict[str, Path]:

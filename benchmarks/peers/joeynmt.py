@@ -11,7 +11,9 @@ import json
 import re
 from datetime import datetime
 
-from peers.task import SRC, TGT, Measured, Report, Task, measured, python_of, run
+from runlog import Report
+
+from peers.task import SRC, TGT, Measured, Task, measured, python_of, run
 
 JOEYNMT_VOCABULARY = """
 import sys

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from peers.task import Measured, Report, Task, measured, python_of, run
+from runlog import Report
+
+from peers.task import Measured, Task, measured, python_of, run
 
 SCRIPTS = {"marian": "marian.py", "torch": "torch_transformer.py"}
 

@@ -7,9 +7,9 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+
+from runlog import Report, window_of
 
 ROOT = Path(__file__).parents[2]
 SRC, TGT = "en", "de"
@@ -79,14 +79,6 @@ class Task:
         return json.loads((self.prepared / FACTS).read_text())
 
 
-class Report(NamedTuple):
-    """What a program says of itself; tokens_per_s: target tokens a second since the report before."""
-
-    step: int
-    at_s: float
-    tokens_per_s: float
-
-
 @dataclass(frozen=True)
 class Measured:
     """What one training showed within its window (peak_bytes: from its start to its end)."""
@@ -117,14 +109,12 @@ def run(command: list[str], work: Path, output: str = "output.txt") -> int:
 
 def measured(task: Task, reports: list[Report], precision: str, tokens_per_pair: float, peak_bytes: int) -> Measured:
     """Return what ``reports`` say of the window, the updates after ``task.warmup``."""
-    end = task.warmup + task.updates
-    window = [report for report in reports if task.warmup <= report.step <= end]
-    if [report.step for report in window] != list(range(task.warmup, end + 1, task.report_every)):
-        sys.exit(f"reports of steps {[report.step for report in reports]}: the window is not covered")
-    seconds = window[-1].at_s - window[0].at_s
-    tokens = sum(late.tokens_per_s * (late.at_s - early.at_s) for early, late in pairwise(window))
-    rate = tokens / seconds
-    per_update = tokens / task.updates, seconds / task.updates
+    try:
+        window = window_of(reports, task.warmup, task.warmup + task.updates, task.report_every)
+    except ValueError as error:
+        sys.exit(str(error))
+    rate = window.tokens_per_s
+    per_update = window.tokens / window.updates, window.seconds / window.updates
     return Measured(precision, rate, *per_update, tokens_per_pair, rate / tokens_per_pair, peak_bytes)
 
 

@@ -17,7 +17,8 @@ import torch
 import training_speed
 from peers import itself, joeynmt, prepare
 from peers.plain_loop import pad, read_batches, train
-from peers.task import BATCHES, ENVIRONMENTS, QUICK, Measured, Recipe, Report, Task, measured, python_of, run
+from peers.task import BATCHES, ENVIRONMENTS, QUICK, Measured, Recipe, Task, measured, python_of, run
+from runlog import Report
 
 ROOT = Path(__file__).parents[2]
 
