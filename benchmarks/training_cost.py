@@ -1,6 +1,6 @@
 """What do a larger corpus, longer sentences, and more threads or processes cost in training?
 
-    python benchmarks/training_cost.py                        everything: an hour to an hour and a half, on an idle machine
+    python benchmarks/training_cost.py                        everything: 60 to 90 minutes, on an idle machine
     python benchmarks/training_cost.py --parts corpora        10^4 to 10^7 pairs; most of the time is writing and
                                                               tokenising the largest: 40 minutes, 4 GB of disk
     python benchmarks/training_cost.py --parts lengths        sentences of 32 to 2,048 tokens; 15 minutes
