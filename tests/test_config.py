@@ -122,3 +122,9 @@ def test_the_data_root_may_name_variables(monkeypatch):
 def test_a_config_cannot_be_changed():
     with pytest.raises(ValidationError):
         RunConfig().training.max_steps = 5
+
+
+def test_the_callers_table_stays_as_it_was():
+    table = {"training": {"max_steps": 3}}
+    assert make_config(table, ["training.max_steps=4", "model.d_model=16"]).training.max_steps == 4
+    assert table == {"training": {"max_steps": 3}}

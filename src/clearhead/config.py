@@ -6,6 +6,7 @@ that a run can be repeated whatever the defaults become later.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
 import re
@@ -190,6 +191,8 @@ class TrainingConfig(Section):
     """Size of an update: rows times the longest side, over all processes and micro-batches. Part of the result."""
     micro_batch_tokens: Positive | Literal["auto"] = "auto"
     """What one process holds at once, counted the same way. Not part of the result."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """How several processes share the work: each holds the whole model, or a part of it. Not part of the result."""
     optimizer: Literal["adam", "adamw"] = "adam"
     learning_rate: Annotated[float, Field(gt=0.0)] = 1.0
     """The schedule's peak; for the "paper" schedule a factor on equation 3."""
@@ -319,6 +322,7 @@ def make_config(table: dict[str, Any], overrides: list[str] | tuple[str, ...] = 
     Raises:
         ConfigError: an unknown key (with the nearest name), a value out of range, an override that is not key=value.
     """
+    table = copy.deepcopy(table)  # the caller's stays as it is
     for override in overrides:
         _apply(table, override)
     table = _with_preset(table, where)

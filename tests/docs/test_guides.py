@@ -23,6 +23,13 @@ def test_both_guides_say_the_same(language):
     assert english == korean and english
 
 
+def test_both_pages_on_clusters_give_the_same_commands():
+    english, korean = ((ROOT / "docs" / name / "cluster.md").read_text(encoding="utf-8") for name in ("en", "ko"))
+    fenced = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    assert fenced.findall(english) == fenced.findall(korean) and len(fenced.findall(english)) == 5
+    assert re.findall(r"^(#+) ", english, re.MULTILINE) == re.findall(r"^(#+) ", korean, re.MULTILINE)
+
+
 @pytest.mark.parametrize("what", [r"^(#+) ", r"^\|(?=[^-])", r"`([a-z]+\.[a-z_]+)`"])
 def test_both_guides_have_the_same_parts(what):
     english, korean = (re.findall(what, (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE) for path in GUIDES)

@@ -109,10 +109,16 @@ def _explain(error: BaseException) -> int:
         traceback.print_exception(error)
     if known is None:
         sentence = " ".join(f"{type(error).__name__}: {error}".split())
-        print("clearhead:", errors.text("bug", problem=sentence), file=sys.stderr)
+        print(f"clearhead{_process()}:", errors.text("bug", problem=sentence), file=sys.stderr)
         return 1
-    print("clearhead:", " ".join(known.message().splitlines()), file=sys.stderr)
+    print(f"clearhead{_process()}:", " ".join(known.message().splitlines()), file=sys.stderr)
     return known.exit_code
+
+
+def _process() -> str:
+    """Return which of the processes that torchrun has started this is, where it is not the first or only one."""
+    rank = os.environ.get("RANK", "0")
+    return "" if rank == "0" else f" (process {rank})"
 
 
 def as_clearhead_error(error: BaseException) -> ClearheadError | None:
@@ -123,6 +129,8 @@ def as_clearhead_error(error: BaseException) -> ClearheadError | None:
         return _as_usage_error(error)
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error)):
         return MachineError("no-memory")  # torch words it "not enough memory" (CPU) and "out of memory" (GPU)
+    if isinstance(error, RuntimeError) and "by peer" in str(error):  # as gloo words it
+        return MachineError("peer-lost", problem=str(error).splitlines()[0])
     if isinstance(error, OSError):
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return MachineError("no-space", path=error.filename or os.getcwd())

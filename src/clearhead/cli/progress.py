@@ -49,6 +49,11 @@ class ProgressDisplay:
             self.bar.console.print(line, markup=False, soft_wrap=True)
 
 
+def _machinery(event: Started) -> str:
+    processes = f"{event.processes} processes, each " if event.processes > 1 else ""
+    return f"{processes}{event.threads} {'thread' if event.threads == 1 else 'threads'}"
+
+
 def numbers(event: Progress) -> str:
     """Return the figures that stand beside the bar."""
     return f"loss {event.loss:.3f}  {event.tokens_per_s:,.0f} target tokens/s  {clock(event.remaining_s)} left"
@@ -60,7 +65,7 @@ def lines(event: Event, validations: int = 0) -> list[str]:
         case Started():
             return [
                 f"{event.parameters:,} parameters; {event.train_pairs:,} training and {event.valid_pairs:,} validation "
-                f"pairs; {event.threads} threads; from step {event.step} to {event.max_steps}"
+                f"pairs; {_machinery(event)}; from step {event.step} to {event.max_steps}"
             ]
         case Progress():
             return [f"step {event.step}  epoch {event.epoch}  {numbers(event)}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -37,15 +38,19 @@ def train(
 
     A recipe says everything; flags and --set say what differs from it. Without a recipe, --src and --tgt (or --tsv)
     give a small model whose settings suit the size of the corpus. Ctrl-C writes a checkpoint; --resume goes on.
+    Several processes or machines: torchrun ... -m clearhead train ... (docs/en/cluster.md).
     """
     from clearhead.cli.recipe import Flags, config_from
     from clearhead.cli.training import carry_out
 
     flags = Flags(src, tgt, valid_src, valid_tgt, tsv, src_lang, tgt_lang, preset, data_root, skip_bad_lines, set or [])
+    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)):  # torchrun starts all processes anew when one has died
+        resume, overwrite = True, False
     if out is None:
         out = RUNS / (Path(recipe).stem if recipe else flags.name())
     going_on = resume and (out / "run.toml").exists()
     config = config_from(str(out / "run.toml") if going_on else recipe, flags)
     code = carry_out(config, out, resume=resume, overwrite=overwrite, device=device, threads=threads)
-    typer.echo(str(out))
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(str(out))
     return code

@@ -46,6 +46,11 @@ def carry_out(config: RunConfig, out: Path, *, resume: bool, overwrite: bool, de
         should_stop=stop,
         on_tokenised=_show_tokenised if sys.stderr.isatty() else None,
     )
+    if not training.team.leads:  # the first process speaks for all
+        with stop:
+            for _ in training.events():
+                pass
+        return stop.exit_code
     for line in opening_lines(training):
         print(line, file=sys.stderr)
     log = EventLog(training.run.log_path)

@@ -6,6 +6,8 @@
         state.json              {"format": 1, "step": 1000, "state": {...}}, the numbers exact
         manifest.json           size and sha256 of the three
 
+Of a model that is divided among processes each one writes a part, model-00001-of-00002.safetensors and so on, that
+holds its rows of each tensor: in the order of their numbers they make up the whole along the first dimension.
 A checkpoint is written beside its place and renamed into it. ``step-00001000.old`` is one that is just being replaced.
 """
 
@@ -24,7 +26,16 @@ from torch import Tensor
 
 from clearhead.errors import ClearheadError, RunError
 from clearhead.runs.faults import FaultsError, attempt
-from clearhead.runs.files import check_stamp, disk_errors, partial_path, read_json, remove, sync_folder, write_file
+from clearhead.runs.files import (
+    Stamp,
+    check_stamp,
+    disk_errors,
+    partial_path,
+    read_json,
+    remove,
+    sync_folder,
+    write_file,
+)
 from clearhead.runs.folder import MODEL, RunFolder
 from clearhead.runs.manifest import MANIFEST, manifest_bytes, read_manifest
 from clearhead.runs.tensors import as_fp32, check_weights, read_tensors, tensor_bytes, tensor_chunks
@@ -33,6 +44,7 @@ OPTIMIZER = "optimizer.safetensors"
 STATE = "state.json"
 FILES = (MODEL, OPTIMIZER, STATE)
 _NAME = re.compile(r"step-(\d{8,})(\.old)?")
+_PART = re.compile(r"-\d{5}-of-\d{5}(?=\.safetensors$)")
 
 
 @dataclass(frozen=True)
@@ -69,21 +81,69 @@ def save_checkpoint(
     Raises:
         MachineError: the disk is full or cannot be written; nothing is left of this checkpoint then.
     """
-    text = json.dumps({"format": 1, "step": step, "state": state})
-    assert repr(json.loads(text)["state"]) == repr(state), "the state is not made of JSON's own types"
-    weights = as_fp32(weights)
-    place = checkpoint_path(run, step)
-    partial = partial_path(place)
-    with disk_errors(place, tensor_bytes(weights) + tensor_bytes(optimizer) + len(text), partial):
+    begin_checkpoint(run, step)
+    stamps = write_part(run, step, weights, optimizer)
+    return finish_checkpoint(run, step, stamps, state)
+
+
+def begin_checkpoint(run: RunFolder, step: int) -> None:
+    """Make the folder beside the checkpoint's place that ``write_part`` writes into.
+
+    Raises:
+        MachineError: as ``save_checkpoint``.
+    """
+    partial = partial_path(checkpoint_path(run, step))
+    with disk_errors(partial, 0, partial):
         run.checkpoints_path.mkdir(exist_ok=True)
         _clean(run.checkpoints_path)
         partial.mkdir()
-        stamps = {
-            MODEL: (write_file(partial / MODEL, tensor_chunks(weights)),),
-            OPTIMIZER: (write_file(partial / OPTIMIZER, tensor_chunks(optimizer)),),
-            STATE: (write_file(partial / STATE, [text.encode()]),),
+
+
+def write_part(
+    run: RunFolder,
+    step: int,
+    weights: Mapping[str, Tensor],
+    optimizer: Mapping[str, Tensor],
+    number: int = 0,
+    count: int = 1,
+) -> dict[str, Stamp]:
+    """Write one process's tensors into the folder that ``begin_checkpoint`` made.
+
+    Args:
+        weights: name -> tensor, or its rows in this part; kept as fp32.
+        optimizer: name -> tensor, or its rows in this part, kept as it is.
+        number: which of the ``count`` parts this is, from 0.
+
+    Returns:
+        The stamps of the files, for ``finish_checkpoint``.
+
+    Raises:
+        MachineError: as ``save_checkpoint``.
+    """
+    place = checkpoint_path(run, step)
+    partial = partial_path(place)
+    weights = as_fp32(weights)
+    with disk_errors(place, tensor_bytes(weights) + tensor_bytes(optimizer), partial):
+        files = {MODEL: weights, OPTIMIZER: optimizer}
+        return {
+            part_name(name, number, count): write_file(partial / part_name(name, number, count), tensor_chunks(tensors))
+            for name, tensors in files.items()
         }
-        write_file(partial / MANIFEST, [manifest_bytes(stamps)])
+
+
+def finish_checkpoint(run: RunFolder, step: int, stamps: Mapping[str, Stamp], state: dict[str, Any]) -> Path:
+    """Write the state and the manifest of all parts, and give the checkpoint its name.
+
+    Raises:
+        MachineError: as ``save_checkpoint``.
+    """
+    text = json.dumps({"format": 1, "step": step, "state": state})
+    assert repr(json.loads(text)["state"]) == repr(state), "the state is not made of JSON's own types"
+    place = checkpoint_path(run, step)
+    partial = partial_path(place)
+    with disk_errors(place, len(text), partial):
+        stamps = {**stamps, STATE: write_file(partial / STATE, [text.encode()])}
+        write_file(partial / MANIFEST, [manifest_bytes({name: (stamp,) for name, stamp in stamps.items()})])
         sync_folder(partial)
         old = place.with_name(f"{place.name}.old")
         if place.exists():
@@ -93,6 +153,12 @@ def save_checkpoint(
         sync_folder(run.checkpoints_path)
         remove(old)
     return place
+
+
+def part_name(name: str, number: int, count: int) -> str:
+    """Return the name of part ``number`` of ``count``: model.safetensors, or model-00001-of-00002.safetensors."""
+    stem, dot, end = name.partition(".")
+    return name if count == 1 else f"{stem}-{number + 1:05d}-of-{count:05d}{dot}{end}"
 
 
 def checkpoint_path(run: RunFolder, step: int) -> Path:
@@ -117,39 +183,68 @@ def latest_checkpoint(run: RunFolder) -> tuple[Path | None, list[RunError]]:
     return None, damaged
 
 
-def check_checkpoint(path: Path, names: Sequence[str] = FILES) -> None:
+def check_checkpoint(path: Path, names: Sequence[str] = FILES) -> dict[str, list[str]]:
     """Hold a checkpoint's files against its manifest.
+
+    Args:
+        path: the checkpoint's folder.
+        names: which of MODEL, OPTIMIZER and STATE are wanted.
+
+    Returns:
+        Each name with the files that it lies in, in the order of its parts.
 
     Raises:
         FaultsError: lists every file that is missing or differs.
     """
     faults: list[ClearheadError] = []
-    stamps = attempt(faults, read_manifest, path)
-    for name in names:
-        if stamps is None:
-            break
-        if name in stamps:
-            attempt(faults, check_stamp, path / name, stamps[name])
-        else:
-            faults.append(RunError("bad-manifest", name=MANIFEST, entry=name))
+    stamps = attempt(faults, read_manifest, path) or {}
+    files: dict[str, list[str]] = {}
+    for name in names if not faults else ():
+        count = max(1, sum(_PART.sub("", listed) == name and listed != name for listed in stamps))
+        files[name] = [part_name(name, number, count) for number in range(count)]
+        for part in files[name]:
+            if part in stamps:
+                attempt(faults, check_stamp, path / part, stamps[part])
+            else:
+                faults.append(RunError("bad-manifest", name=MANIFEST, entry=part))
     if faults:
         raise FaultsError("bad-checkpoint", faults, path=path)
+    return files
 
 
-def load_checkpoint(path: Path | str, device: torch.device | str = "cpu") -> Checkpoint:
-    """Read a checkpoint after checking that it is whole.
+def load_checkpoint(path: Path | str) -> Checkpoint:
+    """Read a checkpoint after checking that it is whole; of one in parts, the parts are put together.
 
     Raises:
         FaultsError: lists every file that is missing or differs.
         RunError: a file is not what it should be.
     """
     path = Path(path)
-    check_checkpoint(path)
+    files = check_checkpoint(path)
     content = read_json(path / STATE)
     if not (isinstance(content, dict) and type(content.get("step")) is int and isinstance(content.get("state"), dict)):
         raise FaultsError("bad-checkpoint", [RunError("file-foreign", name=STATE)], path=path)
-    weights, optimizer = (read_tensors(path / name, device) for name in (MODEL, OPTIMIZER))
+    weights, optimizer = (_join([path / part for part in files[name]]) for name in (MODEL, OPTIMIZER))
     return Checkpoint(content["step"], weights, optimizer, content["state"])
+
+
+def _join(parts: Sequence[Path]) -> dict[str, Tensor]:
+    """Return the tensors of one file, or of several, each put together along its first dimension.
+
+    Raises:
+        FaultsError: parts do not fit each other.
+        RunError: a file holds no tensors.
+    """
+    rows: dict[str, list[Tensor]] = {}
+    for part in parts:
+        for name, tensor in read_tensors(part).items():
+            rows.setdefault(name, []).append(tensor)
+    try:
+        return {name: tensors[0] if len(tensors) == 1 else torch.cat(tensors) for name, tensors in rows.items()}
+    except RuntimeError as error:
+        raise FaultsError(
+            "bad-checkpoint", [RunError("file-foreign", name=parts[-1].name)], path=parts[0].parent
+        ) from error
 
 
 def prune(run: RunFolder, keep_last: int, protect: Collection[int] = ()) -> None:
@@ -170,8 +265,7 @@ def average_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
     """
     total: dict[str, Tensor] = {}
     for path in paths:
-        check_checkpoint(path, [MODEL])
-        weights = read_tensors(path / MODEL)
+        weights = _join([path / part for part in check_checkpoint(path, [MODEL])[MODEL]])
         if not total:
             total = {name: torch.zeros_like(tensor, dtype=torch.float64) for name, tensor in weights.items()}
         check_weights(weights, total)

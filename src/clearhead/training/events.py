@@ -17,6 +17,7 @@ class Started:
     precision: str
     device: str
     threads: int
+    processes: int = 1
 
 
 @dataclass(frozen=True)

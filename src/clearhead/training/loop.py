@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from clearhead.config import RunConfig
 from clearhead.data.batch import Batch, collate
@@ -21,18 +21,23 @@ from clearhead.models.build import load_weights, named_weights
 from clearhead.models.interface import Seq2Seq
 from clearhead.runs.checkpoints import (
     average_weights,
+    begin_checkpoint,
     checkpoint_path,
+    finish_checkpoint,
     latest_checkpoint,
     load_checkpoint,
     prune,
-    save_checkpoint,
+    write_part,
 )
+from clearhead.runs.files import Stamp
 from clearhead.runs.folder import RunFolder
 from clearhead.runs.tensors import check_weights
-from clearhead.training.events import Event, Finished, Progress, Saved, Skipped, Started, Validated
+from clearhead.training.distributed import Team, make_engine, own_parts, part_like
+from clearhead.training.events import Event, Finished, Progress, Sample, Saved, Skipped, Started, Validated
+from clearhead.training.loss import Seq2SeqLoss
 from clearhead.training.optimizer import load_optimizer, make_optimizer, optimizer_tensors
 from clearhead.training.schedule import learning_rate
-from clearhead.training.update import Outcome, Updater
+from clearhead.training.update import Outcome, Piece, Updater
 from clearhead.training.validate import Validator
 
 SKIPS_IN_A_ROW = 10
@@ -69,10 +74,17 @@ class Training:
         model: answers Seq2Seq; goes on from the checkpoint's weights if there is one.
         device: where to compute.
         should_stop: asked after every update; True ends the training with a checkpoint.
+        team: the processes of this training; all of them iterate, the first one writes.
     """
 
     def __init__(
-        self, run: RunFolder, corpora: Corpora, model: Seq2Seq, device: Device, should_stop: Callable[[], bool]
+        self,
+        run: RunFolder,
+        corpora: Corpora,
+        model: Seq2Seq,
+        device: Device,
+        should_stop: Callable[[], bool],
+        team: Team | None = None,
     ) -> None:
         assert isinstance(model, nn.Module)
         self.run = run
@@ -81,10 +93,13 @@ class Training:
         self.model = model.to(device.name)
         self.device = device
         self.should_stop = should_stop
+        self.team = team or Team()
+        self.engine = make_engine(self.team, self.config.training.parallel)
+        self.loss = self.engine.wrap(Seq2SeqLoss(self.model, self.config.training.label_smoothing, device))
         self.optimizer = make_optimizer(model, self.config.training)
-        workers = torch.get_num_threads() if device.name == "cpu" else 1
-        self.updater = Updater(model, self.optimizer, self.config.training, device, workers)
-        self.validator = Validator(corpora, self.config, device)
+        workers = torch.get_num_threads() if device.name == "cpu" and self.team.size == 1 else 1
+        self.updater = Updater(self.loss, self.optimizer, self.config.training, self.team, self.engine, workers)
+        self.validator = Validator(corpora, self.config, device, self.team)
         tgt = corpora.tokenizers.tgt
         self._ids = tgt.pad_id, tgt.decoder_start_id
         self.position = Position()
@@ -114,7 +129,7 @@ class Training:
             if step % config.log_every == 0 and since.steps:
                 yield self._progress(since, rate)
                 since = Tally.begin()
-            stop = self.should_stop()
+            stop = self.team.total(self.should_stop()) != [0.0]
             if step % config.validate_every == 0 or (step == config.max_steps and not stop):
                 yield self._validated()
                 if config.patience and self.position.bad_validations >= config.patience:
@@ -138,18 +153,28 @@ class Training:
                 yield self.position, indexes
             self.position = replace(self.position, epoch=self.position.epoch + 1, batch=0)
 
-    def _pieces(self, indexes: np.ndarray) -> Iterator[Batch]:
-        train, workers = self.corpora.train, len(self.updater.replicas)
+    def _pieces(self, indexes: np.ndarray) -> list[Piece]:
+        """Return this process's micro-batches of an update: as many as every other's, of about as many tokens.
+
+        Every process works out what all of them have, so that none waits for a piece that another lacks.
+        """
+        train, rank, size = self.corpora.train, self.team.rank, self.team.size
         held = self.config.training.micro_batch_tokens
         if held == "auto":  # as many pieces for each worker, with room for a row that does not divide evenly
-            batch_tokens = self.config.training.batch_tokens
+            batch_tokens = math.ceil(self.config.training.batch_tokens / size)
+            workers = len(self.updater.replicas)
             pieces = workers * math.ceil(batch_tokens / (workers * MICRO_BATCH_TOKENS))
             longest = max(train.src_lengths[indexes].max(), train.tgt_lengths[indexes].max())
             budget = math.ceil(batch_tokens / pieces) + int(longest)
         else:
-            budget = max(1, held // workers)
-        for piece in micro_batches(indexes, train, budget):
-            yield collate(self.corpora.train, piece, *self._ids)
+            budget = max(1, held // len(self.updater.replicas))
+        shares = [micro_batches(indexes[other::size], train, budget) for other in range(size)]
+        most = max(len(share) for share in shares)
+        mine = [Piece(rank + size * n, self._collate(piece)) for n, piece in enumerate(shares[rank])]
+        return mine + [Piece(rank + size * n, self._collate(indexes[:1]), False) for n in range(len(mine), most)]
+
+    def _collate(self, indexes: np.ndarray) -> Batch:
+        return collate(self.corpora.train, indexes, *self._ids)
 
     def _target_tokens(self, indexes: np.ndarray) -> int:
         return int(self.corpora.train.tgt_lengths[indexes].sum())
@@ -169,6 +194,7 @@ class Training:
             precision=self.device.precision,
             device=self.device.name,
             threads=torch.get_num_threads(),
+            processes=self.team.size,
         )
 
     def _progress(self, since: Tally, rate: float) -> Progress:
@@ -193,7 +219,7 @@ class Training:
         return Skipped(self.position.step, "the loss or its gradient is not finite")
 
     def _validated(self) -> Validated:
-        scores, samples = self.validator.validate(self.model)
+        scores, samples = self._validate()
         metric = self.config.training.validate_metric
         score = scores[metric] if metric == "loss" else -scores[metric]
         best = score < self.position.best
@@ -203,29 +229,49 @@ class Training:
             self.position = replace(self.position, bad_validations=self.position.bad_validations + 1)
         return Validated(self.position.step, scores, best, samples)
 
+    def _validate(self) -> tuple[dict[str, float], tuple[Sample, ...]]:
+        with self.engine.whole(self.model) as model:
+            return self.validator.validate(model)  # type: ignore[arg-type]  # it answers Seq2Seq
+
     def _saved(self) -> Saved:
         step = self.position.step
         self.position = replace(self.position, elapsed_s=self._elapsed())
-        tensors = optimizer_tensors(self.model, self.optimizer)
-        path = save_checkpoint(self.run, step, named_weights(self.model), tensors, asdict(self.position))
-        prune(self.run, self.config.training.keep_last, {self.position.best_step, *self._averaged_steps()})
-        return Saved(step, str(path.relative_to(self.run.path)))
+        self._save()
+        if self.team.leads:
+            prune(self.run, self.config.training.keep_last, {self.position.best_step, *self._averaged_steps()})
+        return Saved(step, str(checkpoint_path(self.run, step).relative_to(self.run.path)))
+
+    def _save(self) -> None:
+        """Write a checkpoint, together: the first process makes and names it, each one writes what it holds."""
+        step, team, count = self.position.step, self.team, self.engine.files
+        weights = own_parts(named_weights(self.model), team)
+        optimizer = own_parts(optimizer_tensors(self.model, self.optimizer), team)
+        if team.leads:
+            begin_checkpoint(self.run, step)
+        team.agree(None)
+        stamps = write_part(self.run, step, weights, optimizer, team.rank, count) if team.rank < count else {}
+        all_stamps = team.gather({name: asdict(stamp) for name, stamp in stamps.items()})
+        if team.leads:
+            stamps = {name: Stamp(**stamp) for part in all_stamps for name, stamp in part.items()}
+            finish_checkpoint(self.run, step, stamps, asdict(self.position))
+        team.agree(None)
 
     def _finished(self, reason: str) -> Finished:
         step = self.position.step
-        steps = self._averaged_steps()
+        steps, best = self._averaged_steps(), self.position.best_step
         if steps:
-            weights, what = average_weights([checkpoint_path(self.run, s) for s in steps]), f"mean of steps {steps}"
-        elif self.position.best_step:
-            best = self.position.best_step
-            weights, what = load_checkpoint(checkpoint_path(self.run, best)).weights, f"best, step {best}"
+            what = f"mean of steps {steps}"
+        elif best:
+            steps, what = [best], f"best, step {best}"
         else:
-            weights, what = named_weights(self.model), f"last, step {step}"
-        self.run.write_weights(weights)
+            steps, what = [step], f"last, step {step}"
+        if self.team.leads:
+            self.run.write_weights(average_weights([checkpoint_path(self.run, s) for s in steps]))
+        self.team.agree(None)
         scores: dict[str, float] = {}
         if reason != "interrupted":
-            load_weights(self.model, weights)
-            scores, _ = self.validator.validate(self.model)
+            self._load_weights(self.run.weights())
+            scores, _ = self._validate()
         return Finished(step, reason, self._elapsed(), what, scores)
 
     # --- state
@@ -237,15 +283,21 @@ class Training:
         return [number * every for number in range(max(1, last - count + 1), last + 1)]
 
     def _load(self) -> None:
-        path, damaged = latest_checkpoint(self.run)
+        """Go on from the newest whole checkpoint; the first process looks which that is."""
+        path, damaged = latest_checkpoint(self.run) if self.team.leads else (None, [])
         self.damaged = [error.message() for error in damaged]
-        if path is None:
+        name = self.team.agree(path and path.name)
+        if name is None:
             return
-        checkpoint = load_checkpoint(path, self.device.name)
+        checkpoint = load_checkpoint(self.run.checkpoints_path / name)
         check_weights(checkpoint.weights, named_weights(self.model))
-        load_weights(self.model, checkpoint.weights)
+        self._load_weights(checkpoint.weights)
         load_optimizer(self.model, self.optimizer, checkpoint.optimizer)
         self.position = Position(**checkpoint.state)
+
+    def _load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        own = named_weights(self.model)
+        load_weights(self.model, {name: part_like(weight, own[name]) for name, weight in weights.items()})
 
     def _elapsed(self) -> float:
         return time.perf_counter() - self._began

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from clearhead.data.batch import Batch
+from clearhead.device import Device
+from clearhead.models.interface import Seq2Seq
 
 CHUNK_BYTES = 2**23
 """Logits held at once: small enough that a processor's cache keeps them from one pass to the next."""
@@ -95,6 +99,25 @@ def linear_cross_entropy(
     """
     loss, plain = LinearCrossEntropy.apply(hidden, weight, targets, smoothing, scale)
     return loss, plain.detach()
+
+
+class Seq2SeqLoss(nn.Module):
+    """A model and what a batch costs under it, as one module: whoever joins gradients sees the whole computation."""
+
+    def __init__(self, model: Seq2Seq, label_smoothing: float, device: Device) -> None:
+        super().__init__()
+        assert isinstance(model, nn.Module)
+        self.model = model
+        self.label_smoothing = label_smoothing
+        self.device = device
+
+    def forward(self, batch: Batch, scale: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Return (scale * label-smoothed cross-entropy, plain cross-entropy), sums over the target tokens, in nats."""
+        batch = batch.to(self.device.name)
+        with self.device.autocast():
+            hidden = self.model(batch)[batch.tgt_mask]  # (B, T, D) -> (N, D): padding is not projected
+            targets = batch.tgt_output[batch.tgt_mask]
+            return linear_cross_entropy(hidden, self.model.output_weight, targets, self.label_smoothing, scale)
 
 
 def _matrix_dtype(hidden: Tensor) -> torch.dtype:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from clearhead.config import TrainingConfig
+from clearhead.training.distributed import part_like
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -40,6 +41,5 @@ def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: 
     """Give the optimizer the state of a checkpoint."""
     for name, weight in model.named_parameters():
         if f"{name}.step" in tensors:
-            optimizer.state[weight] = {
-                moment: tensors[f"{name}.{moment}"].to(weight.device).clone() for moment in (*MOMENTS, "step")
-            }
+            moments = {moment: part_like(tensors[f"{name}.{moment}"], weight).clone() for moment in MOMENTS}
+            optimizer.state[weight] = {**moments, "step": tensors[f"{name}.step"].to(weight.device).clone()}

@@ -14,6 +14,7 @@ from clearhead.models.build import build_model
 from clearhead.runs.folder import RUN, RunFolder, check_free
 from clearhead.text.corpus import LostPairs, read_pairs
 from clearhead.text.tokenizer import TokenizerPair
+from clearhead.training.distributed import Team
 from clearhead.training.loop import Training
 
 
@@ -36,6 +37,8 @@ def open_training(
 ) -> Training:
     """Make (or, to resume, open) the run folder ``out`` and everything the training needs.
 
+    Of processes that train together (torchrun) the first one makes the folder; all must see the same files.
+
     Args:
         config: what to run; to resume, what was resolved then, with the overrides of now.
         out: the run folder.
@@ -52,21 +55,30 @@ def open_training(
         raise UsageError("no-sources")
     chosen = choose_device(device, config.training.precision)
     keep_freed_memory()
+    team = Team.join(chosen.name)
     resolved = {
         "root": expand_root(config.data.root),
         "max_tokens": min(config.data.max_tokens, config.model.max_positions),
     }
     config = config.model_copy(update={"data": config.data.model_copy(update=resolved)})
-    if resume and (out / RUN).exists():
-        run = RunFolder.open(out, weights=False).with_config(config)
-    else:
-        check_free(out, overwrite)  # before the minutes that vocabularies may take
-        run = RunFolder.create(out, config, train_tokenizers(config), overwrite)
+    if team.leads:
+        run = _run_folder(config, out, resume, overwrite)
+    team.agree(None)
+    if not team.leads:
+        run = RunFolder.open(out, weights=False)
+    config = run.config
     tokenizers = run.tokenizers()
     corpora = open_corpora(config.data, tokenizers, cache_folder(), config.training.seed, on_tokenised)
     sizes = tokenizers.src.vocabulary_size, tokenizers.tgt.vocabulary_size
     model = build_model(config.model, *sizes, seed=config.training.seed)
-    return Training(run, corpora, model, chosen, should_stop)
+    return Training(run, corpora, model, chosen, should_stop, team)
+
+
+def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool) -> RunFolder:
+    if resume and (out / RUN).exists():
+        return RunFolder.open(out, weights=False).with_config(config)
+    check_free(out, overwrite)  # before the minutes that vocabularies may take
+    return RunFolder.create(out, config, train_tokenizers(config), overwrite)
 
 
 def train_tokenizers(config: RunConfig) -> TokenizerPair:

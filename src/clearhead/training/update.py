@@ -15,10 +15,8 @@ from torch import nn
 from clearhead.config import TrainingConfig
 from clearhead.data.batch import Batch
 from clearhead.data.randomness import derive_seed
-from clearhead.device import Device
-from clearhead.models.interface import Seq2Seq
 from clearhead.nn.dropout import drawing_from
-from clearhead.training.loss import linear_cross_entropy
+from clearhead.training.distributed import Engine, Team, whole_number
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,19 @@ class Outcome:
     applied: bool
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A micro-batch of an update.
+
+    number: its place among those of all processes; keys the dropout.
+    counts: False for one that only keeps step with processes that have more; it changes nothing.
+    """
+
+    number: int
+    batch: Batch
+    counts: bool = True
+
+
 class Updater:
     """Applies updates to a model: what they need and what does not change from one to the next.
 
@@ -43,39 +54,47 @@ class Updater:
     same weights: no barrier after every operation, where a busy neighbour would keep all threads waiting.
 
     Args:
+        loss: the model inside its loss, as ``engine`` wraps it.
+        team: the processes whose gradients become one; each has as many pieces of an update as the others.
         workers: how many micro-batches are computed at once; they are summed in a fixed order.
     """
 
     def __init__(
-        self, model: Seq2Seq, optimizer: torch.optim.Optimizer, config: TrainingConfig, device: Device, workers: int = 1
+        self,
+        loss: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        config: TrainingConfig,
+        team: Team,
+        engine: Engine,
+        workers: int = 1,
     ) -> None:
-        assert isinstance(model, nn.Module)
-        self.model = model
+        assert workers == 1 or team.size == 1
         self.optimizer = optimizer
         self.config = config
-        self.device = device
-        self.weights = [weight for weight in model.parameters() if weight.requires_grad]
-        self.replicas = [model, *(_sharing(model) for _ in range(workers - 1))]
+        self.team = team
+        self.engine = engine
+        self.weights = [weight for weight in loss.parameters() if weight.requires_grad]
+        self.replicas = [loss, *(_sharing(loss) for _ in range(workers - 1))]
         self.pool = ThreadPoolExecutor(workers, "worker", torch.set_num_threads, (1,)) if workers > 1 else None
 
-    def update(self, micro_batches: Iterable[Batch], tokens: int, step: int, rate: float) -> Outcome:
+    def update(self, pieces: Iterable[Piece], tokens: int, step: int, rate: float) -> Outcome:
         """Take one optimizer step on a batch given in pieces.
 
         Args:
-            micro_batches: the pieces; their gradients are summed.
-            tokens: target tokens of the whole batch, by which the loss is divided.
+            pieces: this process's; their gradients are summed.
+            tokens: target tokens of the whole batch, of all processes, by which the loss is divided.
             step: number of the update from 1; keys the dropout.
             rate: learning rate.
         """
-        pieces = list(enumerate(micro_batches))
+        pieces = list(pieces)
         shares = [pieces[worker :: len(self.replicas)] for worker in range(len(self.replicas))]
         work = partial(self._accumulate, tokens=tokens, step=step)
         run = self.pool.map if self.pool else map
         sums = list(run(work, self.replicas, shares))
         for replica in self.replicas[1:]:
             _move_gradients(replica, self.replicas[0])
-        loss, nll = (sum(parts) for parts in zip(*sums))
-        norm = float(nn.utils.clip_grad_norm_(self.weights, self.config.clip_norm or math.inf))
+        loss, nll = self.team.total(*(sum(parts) for parts in zip(*sums)))
+        norm = whole_number(nn.utils.clip_grad_norm_(self.weights, self.config.clip_norm or math.inf))
         applied = math.isfinite(loss) and math.isfinite(norm)
         if applied:
             for group in self.optimizer.param_groups:
@@ -84,31 +103,23 @@ class Updater:
         self.optimizer.zero_grad(set_to_none=True)
         return Outcome(loss, nll, tokens, norm, applied)
 
-    def _accumulate(
-        self, model: nn.Module, pieces: list[tuple[int, Batch]], tokens: int, step: int
-    ) -> tuple[float, float]:
-        """Add the gradients of ``pieces`` to those of ``model``; return the sums of the smoothed and the plain loss."""
-        model.train()
+    def _accumulate(self, loss_of: nn.Module, pieces: list[Piece], tokens: int, step: int) -> tuple[float, float]:
+        """Add the gradients of ``pieces`` to those of ``loss_of``; return the sums of the smoothed and plain loss."""
+        loss_of.train()
         loss = nll = 0.0
-        for index, batch in pieces:
+        for piece in pieces:
             # A draw depends on the seed, the step and the piece, on nothing that came before.
-            seed = derive_seed(self.config.seed, "dropout", step, index)
-            if self.device.name != "cpu":
-                torch.manual_seed(seed)
-            with drawing_from(torch.Generator().manual_seed(seed)):
-                smoothed, plain = self._loss(model, batch.to(self.device.name), tokens)
-            smoothed.backward()
-            loss += float(smoothed.detach()) * tokens
-            nll += float(plain)
+            seed = derive_seed(self.config.seed, "dropout", step, piece.number)
+            if torch.cuda.is_available():
+                torch.cuda.manual_seed(seed)
+            # Engines average over the processes, and what is wanted is the sum.
+            scale = self.team.size / tokens if piece.counts else 0.0
+            with drawing_from(torch.Generator().manual_seed(seed)), self.engine.piece(loss_of, piece is pieces[-1]):
+                smoothed, plain = loss_of(piece.batch, scale)
+                smoothed.backward()
+            loss += float(smoothed.detach()) * tokens / self.team.size
+            nll += float(plain) * piece.counts
         return loss, nll
-
-    def _loss(self, model: nn.Module, batch: Batch, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
-        with self.device.autocast():
-            hidden = model(batch)[batch.tgt_mask]  # (B, T, D) -> (N, D): padding is not projected
-            targets = batch.tgt_output[batch.tgt_mask]
-            weight = model.output_weight
-            assert isinstance(weight, torch.Tensor)
-            return linear_cross_entropy(hidden, weight, targets, self.config.label_smoothing, 1.0 / tokens)
 
 
 def _sharing(model: nn.Module) -> nn.Module:
