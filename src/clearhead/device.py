@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +13,10 @@ from clearhead.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
+
+
+_CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Where Linux says what a container may use, control groups version 2 and 1."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,23 @@ def choose_device(device: str = "auto", precision: str = "auto") -> Device:
     if "amx_bf16" in processor_flags():
         return Device(device, "bf16", "the processor has AMX")
     return Device(device, "fp32", "the processor has no AMX")
+
+
+def memory_limit(device: str = "cpu") -> int:
+    """Return how many bytes this process may use at the most: the GPU's memory, or the machine's or the container's.
+
+    Args:
+        device: "cpu" or "cuda".
+    """
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.get_device_properties("cuda").total_memory
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in _CONTAINER_LIMITS:
+        with suppress(OSError, ValueError):  # "max", where there is no limit, is no number
+            limits.append(int(Path(path).read_text()))
+    return min(limits)
 
 
 def keep_freed_memory(most_bytes: int = 2**31 - 1) -> None:

@@ -124,7 +124,11 @@ def test_two_processes_train_as_one(corpus):
     trainings = [
         {"out": str(corpus / "ddp"), "set": []},
         {"out": str(corpus / "fsdp"), "set": ["training.parallel=fsdp", "training.max_steps=20"]},
-        {"out": str(corpus / "later"), "set": ["training.parallel=fsdp"], "resume": True},
+        {
+            "out": str(corpus / "later"),
+            "set": ["training.parallel=fsdp", "training.micro_batch_tokens=auto"],
+            "resume": True,
+        },
     ]
     cut = open_training(make_config(table(corpus, 13)), corpus / "later")
     cut_losses = [event.loss for event in cut.events() if type(event).__name__ == "Progress"]

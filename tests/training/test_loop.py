@@ -86,6 +86,25 @@ def test_micro_batches_change_nothing_but_rounding(corpus):
     assert [loss for _, loss in whole] == pytest.approx([loss for _, loss in pieces], rel=1e-5)
 
 
+@pytest.mark.parametrize("setting", ["auto", "256"])
+def test_a_gpu_without_room_gets_smaller_pieces_and_the_same_update(corpus, setting):
+    plain = ["model.dropout=0.0", "training.max_steps=3", f"training.micro_batch_tokens={setting}"]
+    whole = losses(open_training(config(corpus, *plain), corpus / "a").events())
+    training = open_training(config(corpus, *plain), corpus / "b")
+    update = training.updater.update
+
+    def cramped(pieces, *rest):
+        pieces = list(pieces)
+        if max(piece.batch.src.numel() for piece in pieces) > 100:
+            training.updater._accumulate(training.updater.replicas[0], pieces[:1], *rest[:2])  # gradients are left
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return update(pieces, *rest)
+
+    training.updater.update = cramped
+    assert [loss for _, loss in losses(training.events())] == pytest.approx([loss for _, loss in whole], rel=1e-5)
+    assert training.micro_batch_tokens < 256
+
+
 def test_the_runs_weights_are_the_mean_of_the_last_checkpoints(corpus):
     wanted = ["training.checkpoint_every=2", "training.average_last=3", "training.keep_last=1"]
     training = open_training(config(corpus, *wanted), corpus / "run")

@@ -18,6 +18,7 @@ class Started:
     device: str
     threads: int
     processes: int = 1
+    micro_batch_tokens: int = 0
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from clearhead.runs.tensors import check_weights
 from clearhead.training.distributed import Team, make_engine, own_parts, part_like
 from clearhead.training.events import Event, Finished, Progress, Sample, Saved, Skipped, Started, Validated
 from clearhead.training.loss import Seq2SeqLoss
+from clearhead.training.memory import micro_batch_tokens
 from clearhead.training.optimizer import load_optimizer, make_optimizer, optimizer_tensors
 from clearhead.training.schedule import learning_rate
 from clearhead.training.update import Outcome, Piece, Updater
@@ -42,8 +43,6 @@ from clearhead.training.validate import Validator
 
 SKIPS_IN_A_ROW = 10
 """Training ends when so many updates in a row are not finite: the weights, not the batch, are at fault."""
-MICRO_BATCH_TOKENS = 8192
-"""What "auto" stands for."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +94,15 @@ class Training:
         self.should_stop = should_stop
         self.team = team or Team()
         self.engine = make_engine(self.team, self.config.training.parallel)
-        self.loss = self.engine.wrap(Seq2SeqLoss(self.model, self.config.training.label_smoothing, device))
-        self.optimizer = make_optimizer(model, self.config.training)
         workers = torch.get_num_threads() if device.name == "cpu" and self.team.size == 1 else 1
+        self._ids = corpora.tokenizers.tgt.pad_id, corpora.tokenizers.tgt.decoder_start_id
+        loss = Seq2SeqLoss(self.model, self.config.training.label_smoothing, device)
+        held = self.config.training.micro_batch_tokens
+        self.micro_batch_tokens = self._what_fits(loss, workers) if held == "auto" else held
+        self.loss = self.engine.wrap(loss)
+        self.optimizer = make_optimizer(model, self.config.training)
         self.updater = Updater(self.loss, self.optimizer, self.config.training, self.team, self.engine, workers)
         self.validator = Validator(corpora, self.config, device, self.team)
-        tgt = corpora.tokenizers.tgt
-        self._ids = tgt.pad_id, tgt.decoder_start_id
         self.position = Position()
         self.damaged: list[str] = []
         """What was found wrong with newer checkpoints than the one gone on from."""
@@ -119,7 +120,7 @@ class Training:
                 break
             step = position.step + 1
             rate = learning_rate(config, self._d_model(), step)
-            outcome = self.updater.update(self._pieces(indexes), self._target_tokens(indexes), step, rate)
+            outcome = self._update(indexes, step, rate)
             skipped = 0 if outcome.applied else position.skipped + 1
             self.position = replace(position, step=step, batch=position.batch + 1, skipped=skipped)
             if outcome.applied:
@@ -153,25 +154,43 @@ class Training:
                 yield self.position, indexes
             self.position = replace(self.position, epoch=self.position.epoch + 1, batch=0)
 
+    def _update(self, indexes: np.ndarray, step: int, rate: float) -> Outcome:
+        """Take one step on a batch; where a GPU has no room for a micro-batch, with smaller ones from then on."""
+        while True:
+            try:
+                return self.updater.update(self._pieces(indexes), self._target_tokens(indexes), step, rate)
+            except torch.OutOfMemoryError:
+                if self.micro_batch_tokens == 1 or self.team.size > 1:  # the others would go on with the old pieces
+                    raise
+                self.optimizer.zero_grad(set_to_none=True)
+                self.micro_batch_tokens //= 2
+                torch.cuda.empty_cache()
+
     def _pieces(self, indexes: np.ndarray) -> list[Piece]:
         """Return this process's micro-batches of an update: as many as every other's, of about as many tokens.
 
         Every process works out what all of them have, so that none waits for a piece that another lacks.
         """
         train, rank, size = self.corpora.train, self.team.rank, self.team.size
-        held = self.config.training.micro_batch_tokens
-        if held == "auto":  # as many pieces for each worker, with room for a row that does not divide evenly
+        workers, held = len(self.updater.replicas), self.micro_batch_tokens
+        if self.config.training.micro_batch_tokens == "auto":
+            # As many pieces for each worker, with room for a row that does not divide evenly.
             batch_tokens = math.ceil(self.config.training.batch_tokens / size)
-            workers = len(self.updater.replicas)
-            pieces = workers * math.ceil(batch_tokens / (workers * MICRO_BATCH_TOKENS))
+            pieces = workers * math.ceil(batch_tokens / (workers * held))
             longest = max(train.src_lengths[indexes].max(), train.tgt_lengths[indexes].max())
             budget = math.ceil(batch_tokens / pieces) + int(longest)
         else:
-            budget = max(1, held // len(self.updater.replicas))
+            budget = max(1, held // workers)
         shares = [micro_batches(indexes[other::size], train, budget) for other in range(size)]
         most = max(len(share) for share in shares)
         mine = [Piece(rank + size * n, self._collate(piece)) for n, piece in enumerate(shares[rank])]
         return mine + [Piece(rank + size * n, self._collate(indexes[:1]), False) for n in range(len(mine), most)]
+
+    def _what_fits(self, loss: Seq2SeqLoss, workers: int) -> int:
+        train = self.corpora.train
+        longest = self._collate(np.array([np.argmax(np.maximum(train.src_lengths, train.tgt_lengths))]))
+        batch_tokens = math.ceil(self.config.training.batch_tokens / self.team.size)
+        return micro_batch_tokens(loss, self.device, batch_tokens, longest, workers)
 
     def _collate(self, indexes: np.ndarray) -> Batch:
         return collate(self.corpora.train, indexes, *self._ids)
@@ -195,6 +214,7 @@ class Training:
             device=self.device.name,
             threads=torch.get_num_threads(),
             processes=self.team.size,
+            micro_batch_tokens=self.micro_batch_tokens,
         )
 
     def _progress(self, since: Tally, rate: float) -> Progress:

@@ -1,0 +1,53 @@
+"""How large a micro-batch the machine holds, predicted: a processor that runs out of memory is killed, not told."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from clearhead.data.batch import Batch
+from clearhead.device import Device, memory_limit
+
+PROCESSOR_TOKENS = 8192
+"""On a processor larger micro-batches are no faster."""
+SHARE = 0.6
+"""How much of the memory is planned for; the rest is for buffers of a moment, the corpus' pages and everybody else."""
+
+
+def micro_batch_tokens(loss: nn.Module, device: Device, batch_tokens: int, longest: Batch, workers: int) -> int:
+    """Return the size of the largest micro-batch that fits, for ``training.micro_batch_tokens = "auto"``.
+
+    It is ``batch_tokens`` (on a processor at most 8,192) or that halved as often as needed: a function of the machine,
+    the model and the corpus, not of what else is running, so that a resumed training is cut into the same pieces.
+
+    Args:
+        loss: the model in its loss.
+        batch_tokens: of a whole update.
+        longest: the corpus' longest pair as a batch; what it costs per token is the most that a token costs.
+        workers: how many micro-batches are computed at once.
+    """
+    weights = sum(weight.numel() * weight.element_size() for weight in loss.parameters())
+    state = weights * (3 + workers)  # weights, two moments, and each worker's gradients
+    per_token = saved_bytes(loss, longest) / max(longest.src.shape[1], longest.tgt_input.shape[1])
+    room = (SHARE * memory_limit(device.name) - state) / workers
+    tokens = batch_tokens if device.name != "cpu" else min(batch_tokens, PROCESSOR_TOKENS)
+    while tokens > 1 and tokens * per_token > room:
+        tokens //= 2
+    return tokens
+
+
+def saved_bytes(loss: nn.Module, batch: Batch) -> int:
+    """Return how much of a batch's forward pass is kept for the backward pass, weights not counted."""
+    weights = {weight.untyped_storage().data_ptr() for weight in loss.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        outputs = loss.train()(batch)
+    total = sum(size for place, size in kept.items() if place not in weights)
+    del outputs  # until here it keeps the tensors alive, so that no two of them have had the same place
+    return total

@@ -1,0 +1,82 @@
+"""Micro-batches that size themselves: what a pass keeps is predicted, and the pieces fit into what there is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from clearhead import device as device_module
+from clearhead.config import make_config
+from clearhead.data.batch import Batch
+from clearhead.device import choose_device, memory_limit
+from clearhead.models.build import build_model
+from clearhead.training import memory
+from clearhead.training.loss import Seq2SeqLoss
+from clearhead.training.memory import micro_batch_tokens, saved_bytes
+
+
+def loss(**sizes: int) -> Seq2SeqLoss:
+    config = make_config({"model": {"d_model": 32, "d_ff": 64, "n_heads": 2, **sizes}})
+    return Seq2SeqLoss(build_model(config.model, 300, 300), 0.1, choose_device("cpu", "fp32"))
+
+
+def batch(rows: int, length: int) -> Batch:
+    tokens, mask = torch.randint(4, 300, (rows, length)), torch.ones(rows, length, dtype=torch.bool)
+    return Batch(tokens, mask, tokens, tokens, mask)
+
+
+def test_what_is_kept_grows_with_the_batch_and_leaves_the_weights_out():
+    model = loss()
+    one, four = saved_bytes(model, batch(8, 20)), saved_bytes(model, batch(32, 20))
+    assert 3.5 < four / one < 4.5
+    wider = loss(d_ff=6400)
+    linear = sum(w.numel() for name, w in wider.named_parameters() if "feed_forward" in name) * 4
+    assert saved_bytes(wider, batch(1, 2)) < linear / 10
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_largest_halving_that_fits(monkeypatch, workers):
+    model, longest = loss(), batch(1, 50)
+    per_token = saved_bytes(model, longest) / 50
+    state = sum(w.numel() for w in model.parameters()) * 4 * (3 + workers)
+    for tokens in (6000, 3000, 1500):
+        monkeypatch.setattr(
+            memory,
+            "memory_limit",
+            lambda _, tokens=tokens: (state + 1.01 * workers * tokens * per_token) / memory.SHARE,
+        )
+        assert micro_batch_tokens(model, model.device, 6000, longest, workers) == tokens
+    monkeypatch.setattr(memory, "memory_limit", lambda _: 0)
+    assert micro_batch_tokens(model, model.device, 6000, longest, workers) == 1, "one pair at a time is all one can do"
+
+
+def test_a_containers_limit_counts(monkeypatch, tmp_path):
+    machine = memory_limit()
+    (tmp_path / "max").write_text("max\n")
+    (tmp_path / "limit").write_text("1234567\n")
+    monkeypatch.setattr(device_module, "_CONTAINER_LIMITS", (str(tmp_path / "max"), str(tmp_path / "none")))
+    assert memory_limit() == machine
+    monkeypatch.setattr(device_module, "_CONTAINER_LIMITS", (str(tmp_path / "max"), str(tmp_path / "limit")))
+    assert memory_limit() == 1234567
+
+
+MEASURE = """
+import resource, sys
+sys.path.insert(0, {here!r})
+from test_memory import batch, loss
+model = loss(d_model=256, d_ff=1024, n_heads=4)
+model.train()(batch(1, 8))[0].backward()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+model(batch(64, 40))[0].backward()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+"""
+
+
+def test_the_prediction_is_what_a_pass_takes():
+    here = __file__.rpartition("/")[0]
+    said = subprocess.run([sys.executable, "-c", MEASURE.format(here=here)], capture_output=True, text=True, check=True)
+    predicted = saved_bytes(loss(d_model=256, d_ff=1024, n_heads=4), batch(1, 40)) * 64
+    assert 0.6 * predicted < int(said.stdout) < predicted / memory.SHARE
