@@ -17,9 +17,9 @@ arithmetic and which elements dropout hits. So the gap between the ways is to be
 training loss is the label-smoothed cross-entropy per target token, a mean over 10 updates; validation loss and BLEU
 (greedy, all validation sentences) come from the same code for both, every 500 updates and at the end.
 
-Everything lies in --out: a stopped benchmark goes on where it was when started again with the same options, and the
-table is drawn anew from whatever is there (--report draws it alone). Prints a table and one line of JSON, and writes
-loss-curves.svg and result.json into --out.
+Everything lies in --out: a stopped benchmark goes on where it was when started again with the same options, from the
+last validation. --report trains nothing and says what is there, also while another one trains. Prints a table and one
+line of JSON, and writes loss-curves.svg and result.json into --out after each training.
 """
 
 from __future__ import annotations
@@ -226,11 +226,11 @@ def curve_of(log: list[dict[str, Any]], updates: int) -> Curve:
     return [(each["step"], each["loss"]) for each in log if each["event"] == "Progress" and each["step"] <= updates]
 
 
-def gap(one: Curve, other: Curve, share: float = 1.0) -> float:
-    """Return the mean of one - other over the last ``share`` of the steps that both have."""
+def gap(one: Curve, other: Curve, share: float = 1.0) -> float | None:
+    """Return the mean of one - other over the last ``share`` of the steps that both have; None without one."""
     theirs = dict(other)
     differences = [y - theirs[step] for step, y in one if step in theirs]
-    return fmean(differences[-max(1, math.ceil(share * len(differences))) :]) if differences else math.nan
+    return fmean(differences[-max(1, math.ceil(share * len(differences))) :]) if differences else None
 
 
 def pairs_of(seeds: list[int]) -> Iterator[tuple[int, int]]:
@@ -250,7 +250,7 @@ def compare(logs: dict[tuple[str, int], list[dict[str, Any]]], seeds: list[int],
     }
     last = max(set.intersection(*(set(each) for each in scores.values())), default=None)
 
-    def differ(one: tuple[str, int], other: tuple[str, int]) -> dict[str, float]:
+    def differ(one: tuple[str, int], other: tuple[str, int]) -> dict[str, float | None]:
         found = {"loss": gap(curves[one], curves[other]), "late_loss": gap(curves[one], curves[other], 0.2)}
         for name in ("loss", "bleu") if last is not None else ():
             found[f"valid_{name}"] = scores[one][last][name] - scores[other][last][name]
@@ -260,7 +260,9 @@ def compare(logs: dict[tuple[str, int], list[dict[str, Any]]], seeds: list[int],
         "validated_at": last,
         "between_ways": {seed: differ(("clearhead", seed), ("plain", seed)) for seed in seeds},
         "between_seeds": {
-            f"{way} {one} {other}": {name: abs(value) for name, value in differ((way, one), (way, other)).items()}
+            f"{way} {one} {other}": {
+                name: value and abs(value) for name, value in differ((way, one), (way, other)).items()
+            }
             for way in WAYS
             for one, other in pairs_of(seeds)
         },
@@ -268,25 +270,34 @@ def compare(logs: dict[tuple[str, int], list[dict[str, Any]]], seeds: list[int],
     }
 
 
-def report(out: Path, plan: Plan, seeds: list[int], known: dict[str, object]) -> None:
-    """Print, draw and write what the logs in ``out`` say so far."""
+def write(out: Path, plan: Plan, seeds: list[int], known: dict[str, object]) -> dict[str, Any]:
+    """Compare what the logs in ``out`` say so far; draw it, write it and return it without the curves."""
     logs = {(way, seed): events(out / f"{way}-{seed}", way) for way in WAYS for seed in seeds}
     found = compare(logs, seeds, plan.updates)
-    figures = ("loss", "late_loss", "valid_loss", "valid_bleu")
-    print(f"\n{'':28}{'training loss':>14}{'last fifth':>12}{'valid loss':>12}{'valid BLEU':>12}")
-    rows = [(f"clearhead - plain, seed {seed}", each) for seed, each in found["between_ways"].items()]
-    rows += [(f"between seeds, {name}", each) for name, each in found["between_seeds"].items()]
-    for name, each in rows:
-        cells = (f"{each.get(figure, math.nan):+.4f}" for figure in figures)
-        print(f"{name:<28}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, (14, 12, 12, 12))))
-    for name, scores in found["scores"].items():
-        if scores:
-            print(f"{name:<28}validation loss {scores['loss']:.4f}, BLEU {scores['bleu']:.2f}")
     lines = {f"{way}, seed {seed}": curve_of(log, plan.updates) for (way, seed), log in logs.items()}
     (out / "loss-curves.svg").write_text(draw("training loss, nats per target token", lines), encoding="utf-8")
-    result = {"benchmark": "loss_curves", **known, "updates": plan.updates, "seeds": seeds, **found, "curves": lines}
-    (out / "result.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
-    print(json.dumps({name: value for name, value in result.items() if name != "curves"}), flush=True)
+    result = {"benchmark": "loss_curves", **known, "updates": plan.updates, "seeds": seeds, **found}
+    (out / "result.json").write_text(json.dumps({**result, "curves": lines}) + "\n", encoding="utf-8")
+    return result
+
+
+def show(result: dict[str, Any]) -> None:
+    columns = {
+        "loss": "training loss",
+        "late_loss": "last fifth",
+        "valid_loss": "valid loss",
+        "valid_bleu": "valid BLEU",
+    }
+    print("\n" + " " * 28 + "".join(f"{name:>15}" for name in columns.values()))
+    rows = [(f"clearhead - plain, seed {seed}", each) for seed, each in result["between_ways"].items()]
+    rows += [(f"between seeds, {name}", each) for name, each in result["between_seeds"].items()]
+    for name, each in rows:
+        values = [each.get(column) for column in columns]
+        print(f"{name:<28}" + "".join(f"{'-' if value is None else f'{value:+.4f}':>15}" for value in values))
+    for name, scores in result["scores"].items():
+        if scores:
+            print(f"{name:<28}validation loss {scores['loss']:.4f}, BLEU {scores['bleu']:.2f}")
+    print(json.dumps(result), flush=True)
 
 
 def main() -> None:
@@ -311,7 +322,8 @@ def main() -> None:
         for seed in options.seeds:
             for way in WAYS:
                 train(way, seed, plan, out)
-    report(out, plan, options.seeds, known)
+                write(out, plan, options.seeds, known)
+    show(write(out, plan, options.seeds, known))
 
 
 if __name__ == "__main__":

@@ -104,6 +104,16 @@ def test_gaps_between_ways_and_between_seeds():
     assert json.dumps(found)
 
 
+def test_what_is_there_is_shown_before_all_is_there(tmp_path, capsys):
+    (tmp_path / "plain-1").mkdir()
+    (tmp_path / "plain-1" / "plain.jsonl").write_text("".join(json.dumps(each) + "\n" for each in log_of([2.0], 1.0)))
+    result = loss_curves.write(tmp_path, Plan(40, 20, 10, True), [1, 2], {"command": "python"})
+    loss_curves.show(result)
+    nothing = {"loss": None, "late_loss": None}
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["between_ways"] == {"1": nothing, "2": nothing}
+    assert json.loads((tmp_path / "result.json").read_text())["curves"]["plain, seed 1"] == [[10, 2.0]]
+
+
 def test_the_picture_is_whole_even_before_there_is_a_point():
     curves = {"one & two": [(10, 5.0), (20, 4.0)], "none yet": []}
     for picture in (draw("loss", curves), draw("loss", {"none yet": []})):
