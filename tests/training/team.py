@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -36,7 +37,11 @@ def main() -> None:
             watch(training, notes, killed[1] if life == 0 and killed[0] == rank else -1)
             for event in training.events():
                 if isinstance(event, Progress) and training.team.leads:
-                    print(json.dumps({"loss": event.loss, "step": event.step}), file=notes, flush=True)
+                    print(
+                        json.dumps({"loss": event.loss, "step": event.step, "time": time.time()}),
+                        file=notes,
+                        flush=True,
+                    )
 
 
 def watch(training: Training, notes, kill_at: int) -> None:
@@ -52,7 +57,8 @@ def watch(training: Training, notes, kill_at: int) -> None:
             if piece.counts
             for row, mask in zip(piece.batch.tgt_output, piece.batch.tgt_mask)
         ]
-        print(json.dumps({"step": step, "epoch": training.position.epoch, "pairs": rows}), file=notes, flush=True)
+        line = {"step": step, "epoch": training.position.epoch, "pairs": rows, "time": time.time()}
+        print(json.dumps(line), file=notes, flush=True)
         return update(pieces, tokens, step, rate)
 
     updater.update = noted  # type: ignore[method-assign]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import os
+import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -57,7 +59,10 @@ class Team:
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         if not dist.is_initialized():
             try:
-                dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
+                store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
+                backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
+                fresh = shared_by_this_start(store, rank, size)
+                dist.init_process_group(backend, store=fresh, rank=rank, world_size=size, timeout=PATIENCE)
             except (RuntimeError, ValueError) as error:
                 raise MachineError("no-team", problem=str(error).splitlines()[0]) from error
         return cls(dist.get_rank(), dist.get_world_size())
@@ -86,6 +91,27 @@ class Team:
     def agree(self, word: Any) -> Any:
         """Return what the first process says: all go on with the same word. Nobody returns before all have come."""
         return self.gather(word)[0]
+
+
+def shared_by_this_start(store: dist.Store, rank: int, size: int) -> dist.Store:
+    """Return the part of ``store`` that the processes of this start, and none of an earlier one, write to.
+
+    torchrun may keep one store over all its restarts, and the address that a dead process has left in it looks as good
+    as a living one's (seen with torch 2.13: "connectFullMesh failed"). So the first process announces itself, the
+    others answer it, and it tells whose answers it has had; who is not among them has answered a dead one.
+    """
+    me = uuid.uuid4().hex
+    if rank == 0:
+        store.set("clearhead", me)
+        answers = [store.get(f"clearhead/{me}/{other}").decode() for other in range(1, size)]
+        store.set(f"clearhead/{me}", " ".join(answers))
+        return dist.PrefixStore(me, store)
+    while True:
+        first = store.get("clearhead").decode()
+        store.set(f"clearhead/{first}/{rank}", me)
+        if store.check([f"clearhead/{first}"]) and me in store.get(f"clearhead/{first}").decode().split():
+            return dist.PrefixStore(first, store)
+        time.sleep(0.02)
 
 
 class Engine(Protocol):
