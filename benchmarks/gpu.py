@@ -2,14 +2,14 @@
 
     python benchmarks/gpu.py                                   paper-base and paper-big, batches of 16k, 32k and 64k
                                                                tokens, bf16: about 10 minutes on one large GPU
-    python benchmarks/gpu.py --models paper-base --batch-tokens 32768 --micro-batch-tokens auto
+    python benchmarks/gpu.py --models paper-base --batch-tokens 32768 --micro-batch-tokens 8192
     python benchmarks/gpu.py --device cpu --quick              tiny sizes, without a GPU: to see that it runs; a minute
 
 Synthetic sentences of 20 words on average on either side, a joint vocabulary of 32,000 tokens, the presets as they are.
 Each row is a process of its own, in which clearhead's own training loop (batches from the token store, forward,
 backward, clipping, Adam) runs from its start to the end of a window of updates; validation and checkpoints lie outside.
-A batch is one micro-batch unless --micro-batch-tokens says otherwise. Speed is target tokens per second, the end of
-sentence counted and padding not.
+Micro-batches are as large as clearhead finds that the machine holds, unless --micro-batch-tokens says otherwise. Speed
+is target tokens per second, the end of sentence counted and padding not.
 
 The model's arithmetic (arithmetic.py) with the real lengths of the window's batches, padding not counted, is compared
 with what a large bf16 product reaches on the same GPU, measured at the start. Memory is what PyTorch had allocated at
@@ -81,12 +81,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Row:
-    """What a row showed. failure: the error, "" where there was none."""
+    """What a row showed. held_tokens: a micro-batch's; failure: the error, "" where there was none."""
 
     tokens_per_s: float = 0.0
     tokens_per_update: float = 0.0
     s_per_update: float = 0.0
     flop_per_token: float = 0.0
+    held_tokens: int = 0
     peak_bytes: int = 0
     failure: str = ""
 
@@ -136,7 +137,8 @@ def measure(plan: Plan, folder: Path) -> Row:
     window = window_of(reports, plan.warmup, end, plan.report_every)
     per_update = window.tokens / window.updates, window.seconds / window.updates
     peak = torch.cuda.max_memory_allocated() if plan.device == "cuda" else 0
-    return Row(window.tokens_per_s, *per_update, flop_per_token(training.corpora.train, plan, config), peak)
+    arithmetic = flop_per_token(training.corpora.train, plan, config)
+    return Row(window.tokens_per_s, *per_update, arithmetic, training.micro_batch_tokens, peak)
 
 
 def flop_per_token(corpus: ParallelCorpus, plan: Plan, config: RunConfig) -> float:
@@ -162,7 +164,7 @@ def in_child(plan: Plan, folder: Path) -> Row:
 
 # --- the command --------------------------------------------------------------------------------------------------
 
-COLUMNS = {"model": -12, "batch": 8, "tokens/s": 12, "tokens/update": 15, "s/update": 10}
+COLUMNS = {"model": -12, "batch": 8, "micro": 8, "tokens/s": 12, "tokens/update": 15, "s/update": 10}
 COLUMNS |= {"TFLOP/s": 9, "of bf16": 9, "peak GB": 9}
 HEAD = "".join(f"{name:<{-width}}" if width < 0 else f"{name:>{width}}" for name, width in COLUMNS.items())
 
@@ -171,7 +173,7 @@ def line(plan: Plan, row: Row, product: float) -> str:
     start = f"{plan.model:<12}{plan.batch_tokens:>8,}"
     if row.failure:
         return f"{start}  {row.failure}"
-    speed = f"{row.tokens_per_s:>12,.0f}{row.tokens_per_update:>15,.0f}{row.s_per_update:>10.4f}"
+    speed = f"{row.held_tokens:>8,}{row.tokens_per_s:>12,.0f}{row.tokens_per_update:>15,.0f}{row.s_per_update:>10.4f}"
     return f"{start}{speed}{row.flop_per_s / 1e12:>9.3g}{row.flop_per_s / product:>9.1%}{row.peak_bytes / 1e9:>9.1f}"
 
 
@@ -179,7 +181,7 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=[*PRESETS, *QUICK_PRESETS], default=["paper-base", "paper-big"])
     parser.add_argument("--batch-tokens", nargs="+", type=int, default=[16_384, 32_768, 65_536])
-    parser.add_argument("--micro-batch-tokens", default="whole", help="whole (the batch), auto, or a number")
+    parser.add_argument("--micro-batch-tokens", default="auto", help="auto, whole (the batch), or a number")
     parser.add_argument("--pairs", type=int, default=150_000, help="of the synthetic corpus")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")

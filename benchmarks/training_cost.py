@@ -13,9 +13,9 @@ tokens per second in a window of updates after a warm-up, from the run's log.jso
 until the training says that it begins: learning the vocabulary and tokenising.
 
 - corpora: sentences of 14 words on average (as memory.py makes them). Speed and memory should be flat.
-- lengths: all sentences of one length, with the same tokens in each batch. Attention's weights, B x H x L x L, grow
-  with the length even so: beside the peak stands what those of one attention layer would take. Where attention is
-  linear in memory the peak stays flat.
+- lengths: all sentences of one length, the same tokens in each batch and micro-batch. Attention's weights,
+  B x H x L x L, grow with the length even so: beside the peak stands what those of one attention layer would take.
+  Where attention is linear in memory the peak stays flat.
 - parallel: sentences of 32 tokens; threads by --threads, processes of one thread each by torchrun. A way that fails is
   said and left out.
 
@@ -190,7 +190,8 @@ def lengths(plan: Plan, sizes: list[int], work: Path | None) -> list[Row]:
     for length in sizes:
         with tempfile.TemporaryDirectory(dir=work) as temporary:
             folder = Path(temporary)
-            words = command(folder, plan, equal_settings(folder, plan, length), None, None)
+            held = f"training.micro_batch_tokens={plan.batch_tokens}"  # not what would fit: that goes by the length
+            words = command(folder, plan, [*equal_settings(folder, plan, length), held], None, None)
             row = train(f"{length:,}", words, folder, plan)
             rows.append(shown(row, f"{weights_bytes(plan, length) / 1e6:,.0f}"))
     return rows
