@@ -33,6 +33,7 @@ check: $(VENV)/.check ## style, types, the direction of imports, and what the pa
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(VENV)/wheel .
 	$(BIN)/python -m zipfile --list $(VENV)/wheel/*.whl | grep -q clearhead/recipes/starter-ko-en.toml
 	$(BIN)/python -m zipfile --list $(VENV)/wheel/*.whl | grep -q clearhead/messages.toml
+	$(BIN)/python -m zipfile --list $(VENV)/wheel/*.whl | grep -q clearhead/kernels/kernels.cpp
 
 format: $(VENV)/.check ## put the sources into the project's style
 	$(BIN)/ruff check --fix .

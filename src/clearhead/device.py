@@ -109,6 +109,13 @@ def memory_limit(device: str = "cpu") -> int:
     return min(limits)
 
 
+def cache_folder() -> Path:
+    """Return where tokenised corpora are kept: $CLEARHEAD_CACHE, else clearhead in the user's cache folder."""
+    if "CLEARHEAD_CACHE" in os.environ:
+        return Path(os.environ["CLEARHEAD_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "clearhead"
+
+
 def keep_freed_memory(most_bytes: int = 2**31 - 1) -> None:
     """Tell glibc to reuse the memory of large tensors and not to give it back to the system after each step.
 

@@ -35,7 +35,7 @@ def test_every_file_named_is_there(path):
 
 
 def test_every_source_file_is_named_once():
-    files = [path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".toml", ".css", ".js")]
+    files = [path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".cpp", ".toml", ".css", ".js")]
     files += [*(ROOT / "recipes").glob("*.toml"), *(ROOT / "examples").glob("*.py")]
     empty = [path for path in files if path.name == "__init__.py" and not path.stat().st_size]
     expected = sorted(path.relative_to(ROOT).as_posix() for path in set(files) - set(empty))

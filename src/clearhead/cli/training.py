@@ -77,7 +77,7 @@ def opening_lines(training: Training) -> list[str]:
     else:
         lines.append(f"validation pairs: {corpora.valid_lost.line()}")
     lines += [f"not used: {fault}" for fault in training.damaged]
-    lines.append(f"{device.precision} on {device.name}: {device.reason}")
+    lines.append(f"{device.precision} on {device.name}: {device.reason}; {training.kernels}")
     return lines
 
 

@@ -7,7 +7,8 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clearhead.nn.dropout import dropout
+from clearhead.kernels import functions as kernels
+from clearhead.nn.dropout import dropout, next_key
 
 EXPLICIT_UP_TO = 128
 """Keys up to which the explicit product beats PyTorch's fused kernel on a processor: that one's backward is slow."""
@@ -49,6 +50,8 @@ class AttentionCore(nn.Module):
     def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the output (B, H, T, K) of q (B, H, T, K), k, v (B, H, S, K), mask broadcastable to (B, H, T, S)."""
         dropout_p = self.dropout_p if self.training else 0.0
+        if kernels.can_attend(q, k, v):
+            return kernels.attention(q, k, v, mask, dropout_p, next_key() if dropout_p else 0)
         if q.device.type == "cpu" and (k.shape[-2] <= EXPLICIT_UP_TO or dropout_p > 0.0):  # theirs draws unkeyed
             return scaled_dot_product_attention(q, k, v, mask, dropout_p)[0]
         output = F.scaled_dot_product_attention(q, k, v, mask, dropout_p)

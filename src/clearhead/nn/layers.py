@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from clearhead.kernels import functions as kernels
 from clearhead.nn.attention import MultiHeadAttention
 from clearhead.nn.cache import CrossCache, SelfCache, StepPlace
-from clearhead.nn.dropout import Dropout
+from clearhead.nn.dropout import Dropout, next_key
 from clearhead.nn.feed_forward import FeedForward
 
 
@@ -55,7 +56,11 @@ class Residual(nn.Module):
         """Return x (B, T, D) with the sublayer's word added, normalised."""
         if self.pre_norm:
             return x + self.dropout(sublayer(self.norm(x)))
-        return self.norm(x + self.dropout(sublayer(x)))
+        y = sublayer(x)
+        if kernels.can_add_norm(x, y):
+            p = self.dropout.p if self.training else 0.0
+            return kernels.add_norm(x, y, self.norm, p, next_key() if p else 0)
+        return self.norm(x + self.dropout(y))
 
 
 class EncoderLayer(nn.Module):

@@ -104,6 +104,8 @@ class Training:
         self.updater = Updater(self.loss, self.optimizer, self.config.training, self.team, self.engine, workers)
         self.validator = Validator(corpora, self.config, device, self.team)
         self.position = Position()
+        self.kernels = ""
+        """What computes the operations that are ours, for people."""
         self.damaged: list[str] = []
         """What was found wrong with newer checkpoints than the one gone on from."""
         self._load()

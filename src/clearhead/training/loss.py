@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from clearhead.data.batch import Batch
 from clearhead.device import Device
+from clearhead.kernels import functions as kernels
+from clearhead.kernels import library
 from clearhead.models.interface import Seq2Seq
 
 CHUNK_BYTES = 2**23
@@ -54,18 +56,16 @@ class LinearCrossEntropy(torch.autograd.Function):
                 torch.mm(h, matrix.t(), out=logits)
             else:
                 logits.copy_(torch.mm(h, matrix.t()))
-            y = y[:, None]
-            target_logit = logits.gather(1, y)[:, 0]
             mean_logit = h.float() @ mean_weight
-            largest = logits.amax(dim=1)
-            probabilities = torch.softmax(logits, dim=1, out=logits)
-            lse = largest - probabilities.amax(dim=1).log()  # the largest probability is exp(largest - lse)
+            if library.loaded() is not None and logits.device.type == "cpu":
+                lse, target_logit = kernels.cross_entropy_(logits, y, smoothing)
+            else:
+                lse, target_logit = cross_entropy_(logits, y, smoothing)
             plain += (lse - target_logit).sum(dtype=torch.float64)
             smoothed += (lse - (1.0 - smoothing) * target_logit - smoothing * mean_logit).sum(dtype=torch.float64)
             if not (needs_hidden or needs_weight):
                 continue
-            grad_logits = probabilities.scatter_add_(1, y, probabilities.new_full(y.shape, smoothing - 1.0))
-            grad_logits = grad_logits.to(products)
+            grad_logits = logits.to(products)
             if grad_hidden is not None:
                 grad_hidden[first : first + len(h)] = torch.mm(grad_logits, matrix)
             if grad_weight is not None:
@@ -88,6 +88,20 @@ class LinearCrossEntropy(torch.autograd.Function):
             None,
             None,
         )
+
+
+def cross_entropy_(logits: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Turn logits (N, V) into their softmax less (1 - smoothing) at the target, in place.
+
+    Returns the rows' log-sum-exp and the targets' logits, (N,) each.
+    """
+    targets = targets[:, None]
+    target_logit = logits.gather(1, targets)[:, 0]
+    largest = logits.amax(dim=1)
+    torch.softmax(logits, dim=1, out=logits)
+    lse = largest - logits.amax(dim=1).log()  # the largest probability is exp(largest - lse)
+    logits.scatter_add_(1, targets, logits.new_full(targets.shape, smoothing - 1.0))
+    return lse, target_logit
 
 
 def linear_cross_entropy(

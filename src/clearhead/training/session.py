@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from clearhead.config import RunConfig, expand_root
 from clearhead.data.corpus import Progress, open_corpora
-from clearhead.device import choose_device, keep_freed_memory
+from clearhead.device import cache_folder, choose_device, keep_freed_memory
 from clearhead.errors import UsageError
+from clearhead.kernels import library
 from clearhead.models.build import build_model
 from clearhead.runs.folder import RUN, RunFolder, check_free
 from clearhead.text.corpus import LostPairs, read_pairs
 from clearhead.text.tokenizer import TokenizerPair
 from clearhead.training.distributed import Team
 from clearhead.training.loop import Training
-
-
-def cache_folder() -> Path:
-    """Return where tokenised corpora are kept: $CLEARHEAD_CACHE, else clearhead in the user's cache folder."""
-    if "CLEARHEAD_CACHE" in os.environ:
-        return Path(os.environ["CLEARHEAD_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "clearhead"
 
 
 def open_training(
@@ -55,6 +48,7 @@ def open_training(
         raise UsageError("no-sources")
     chosen = choose_device(device, config.training.precision)
     keep_freed_memory()
+    kernels = library.load() if chosen.name == "cpu" else "PyTorch's own operations"
     team = Team.join(chosen.name)
     resolved = {
         "root": expand_root(config.data.root),
@@ -71,7 +65,9 @@ def open_training(
     corpora = open_corpora(config.data, tokenizers, cache_folder(), config.training.seed, on_tokenised)
     sizes = tokenizers.src.vocabulary_size, tokenizers.tgt.vocabulary_size
     model = build_model(config.model, *sizes, seed=config.training.seed)
-    return Training(run, corpora, model, chosen, should_stop, team)
+    training = Training(run, corpora, model, chosen, should_stop, team)
+    training.kernels = kernels
+    return training
 
 
 def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool) -> RunFolder:

@@ -114,7 +114,7 @@ class Updater:
                 torch.cuda.manual_seed(seed)
             # Engines average over the processes, and what is wanted is the sum.
             scale = self.team.size / tokens if piece.counts else 0.0
-            with drawing_from(torch.Generator().manual_seed(seed)), self.engine.piece(loss_of, piece is pieces[-1]):
+            with drawing_from(seed), self.engine.piece(loss_of, piece is pieces[-1]):
                 smoothed, plain = loss_of(piece.batch, scale)
                 smoothed.backward()
             loss += float(smoothed.detach()) * tokens / self.team.size

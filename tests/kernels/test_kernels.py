@@ -1,0 +1,180 @@
+"""The kernels against PyTorch's operations: the same values, gradients and dropout patterns."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from clearhead.config import make_config
+from clearhead.data.batch import Batch
+from clearhead.device import choose_device
+from clearhead.kernels import functions, library
+from clearhead.models.build import build_model
+from clearhead.nn.attention import scaled_dot_product_attention
+from clearhead.nn.dropout import drawing_from, dropout, keep_mask
+from clearhead.training.loss import Seq2SeqLoss, cross_entropy_
+
+KEY = 0x123456789ABCDEF1
+
+
+@pytest.fixture(autouse=True)
+def kernels() -> None:
+    torch.manual_seed(0)
+    library.load()
+    if library.loaded() is None:
+        pytest.skip("no compiler")
+
+
+def agree(ours: Callable[[], Tensor], theirs: Callable[[], Tensor], *inputs: Tensor) -> None:
+    """Both give the same, and so do the gradients of a loss that weighs every element otherwise."""
+    found = []
+    for compute in (ours, theirs):
+        for tensor in inputs:
+            tensor.grad = None
+        out = compute()
+        out.backward(torch.linspace(-1, 1, out.numel()).view_as(out))
+        found.append([out.detach(), *(tensor.grad for tensor in inputs)])
+    for a, b in zip(*found):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3])
+@pytest.mark.parametrize("mask", ["none", "padding", "causal", "any"])
+@pytest.mark.parametrize(
+    "shape", [(3, 2, 7, 7, 8), (2, 4, 33, 33, 32), (2, 1, 17, 17, 64), (5, 2, 1, 1, 3), (1, 2, 50, 50, 20)]
+)
+def test_attention(shape, mask, p):
+    b, h, t, s, width = shape
+    q, k, v = (torch.randn(b, n, h * width, requires_grad=True) for n in (t, s, s))
+    masks = {
+        "none": None,
+        "padding": torch.arange(s) < torch.randint(0, s + 1, (b, 1, 1, 1)),
+        "causal": torch.ones(t, s, dtype=torch.bool).tril(),
+        "any": torch.rand(b, h, t, s) < 0.5,
+    }
+
+    def heads(x: Tensor) -> Tensor:
+        return x.unflatten(-1, (h, width)).transpose(1, 2)
+
+    def theirs() -> Tensor:
+        _, weights = scaled_dot_product_attention(heads(q), heads(k), heads(v), masks[mask])
+        kept = keep_mask(weights.shape, p, KEY) / (1 - p) if p else 1.0
+        return (weights * kept) @ heads(v)
+
+    agree(lambda: functions.attention(heads(q), heads(k), heads(v), masks[mask], p, KEY), theirs, q, k, v)
+
+
+def test_attention_over_a_memory_of_another_length_and_with_large_scores():
+    q, k, v = torch.randn(2, 3, 5, 16), 40 * torch.randn(2, 3, 90, 16), torch.randn(2, 3, 90, 16)
+    tensors = [x.requires_grad_() for x in (q, k, v)]
+    agree(
+        lambda: functions.attention(*tensors, None, 0.0, 0), lambda: scaled_dot_product_attention(*tensors)[0], *tensors
+    )
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+@pytest.mark.parametrize("shape", [(1,), (31,), (32,), (4, 1023), (3, 7, 64)])
+def test_dropout_has_the_same_pattern(shape, p):
+    x = torch.randn(shape, requires_grad=True)
+    agree(lambda: functions.dropout(x, p, KEY), lambda: x * keep_mask(x.shape, p, KEY) / (1 - p), x)
+
+
+def test_a_pattern_is_a_function_of_seed_and_place():
+    x = torch.ones(64, 1024, requires_grad=True)
+
+    def patterns(seed: int) -> list[Tensor]:
+        with drawing_from(seed):
+            return [dropout(x, 0.5).detach() for _ in range(3)]
+
+    assert all(torch.equal(a, b) for a, b in zip(patterns(5), patterns(5)))
+    three = [*patterns(5), *patterns(6)]
+    for i, a in enumerate(three):
+        for b in three[:i]:
+            assert (a == b).float().mean() == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.2])
+@pytest.mark.parametrize("shape", [(37, 18), (4, 5, 128), (2, 3), (6, 33)])
+def test_add_and_norm(shape, p):
+    x, y = (torch.randn(shape, requires_grad=True) for _ in range(2))
+    norm = torch.nn.LayerNorm(shape[-1])
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    kept = keep_mask(y.shape, p, KEY) / (1 - p) if p else 1.0
+    agree(lambda: functions.add_norm(x, y, norm, p, KEY), lambda: norm(x + y * kept), x, y, norm.weight, norm.bias)
+
+
+@pytest.mark.parametrize("width", [3, 16, 1003])
+def test_cross_entropy(width):
+    logits, targets = 20 * torch.randn(9, width), torch.randint(0, width, (9,))
+    a, b = logits.clone(), logits.clone()
+    for ours, theirs in zip(functions.cross_entropy_(a, targets, 0.1), cross_entropy_(b, targets, 0.1)):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["post", "pre"])
+def test_a_whole_model_with_every_dropout(norm):
+    sizes = {"d_model": 48, "d_ff": 64, "n_heads": 4, "n_encoder_layers": 2, "n_decoder_layers": 2, "norm": norm}
+    rates = {"dropout": 0.2, "attention_dropout": 0.1, "feed_forward_dropout": 0.1}
+    model = build_model(make_config({"model": sizes | rates}).model, 100, 100)
+    loss = Seq2SeqLoss(model, 0.1, choose_device("cpu", "fp32")).train()
+    tokens = torch.randint(4, 100, (6, 19))
+    mask = torch.arange(19) < torch.randint(1, 20, (6, 1))
+    batch = Batch(tokens, mask, tokens, tokens, mask)
+    found = []
+    for there in (True, False):
+        if not there:
+            library._loaded = None
+        model.zero_grad()
+        with drawing_from(3):
+            smoothed, plain = loss(batch, 0.01)
+        smoothed.backward()
+        found.append([plain.detach(), *(weight.grad.clone() for weight in model.parameters())])
+    for a, b in zip(*found):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
+
+
+def test_what_a_kernel_does_not_take_goes_the_other_way():
+    x = torch.randn(4, 6)
+    assert functions.can_dropout(x) and not functions.can_dropout(x.double()) and not functions.can_dropout(x.t())
+    q = torch.randn(1, 2, 3, 8)
+    assert functions.can_attend(q, q, q) and not functions.can_attend(q.transpose(2, 3), q, q)
+    assert not functions.can_attend(q, *2 * [torch.randn(1, 2, functions.ATTENTION_UP_TO + 1, 8)])
+    with torch.no_grad():
+        assert not functions.can_dropout(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert not functions.can_dropout(x.bfloat16())
+
+
+def test_no_compiler_a_failing_one_and_none_wanted(monkeypatch, tmp_path):
+    monkeypatch.setenv("CLEARHEAD_KERNELS", "0")
+    assert "CLEARHEAD_KERNELS=0" in library.load() and library.loaded() is None
+    monkeypatch.setenv("CLEARHEAD_KERNELS", str(tmp_path / "none.so"))
+    assert "none.so" in library.load() and library.loaded() is None
+    monkeypatch.delenv("CLEARHEAD_KERNELS")
+    monkeypatch.setenv("CLEARHEAD_CACHE", str(tmp_path / "cache"))
+    broken = tmp_path / "c++"
+    broken.write_text("#!/bin/sh\ncase $1 in --version) echo broken 1.0;; *) echo 'no such flag' >&2; exit 1;; esac\n")
+    broken.chmod(broken.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("CXX", str(broken))
+    assert "no such flag" in library.load() and library.loaded() is None
+    assert not list((tmp_path / "cache").rglob("*.so"))
+    monkeypatch.delenv("CXX")
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    assert "no C++ compiler" in library.load() and library.loaded() is None
+
+
+def test_a_compiled_library_is_found_again(monkeypatch, tmp_path):
+    monkeypatch.delenv("CLEARHEAD_KERNELS")
+    monkeypatch.setenv("CLEARHEAD_CACHE", str(tmp_path))
+    library.load()
+    (path,) = Path(tmp_path, "kernels").iterdir()
+    made = os.stat(path).st_mtime_ns
+    assert library.load().startswith("own kernels") and os.stat(path).st_mtime_ns == made
