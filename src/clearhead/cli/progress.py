@@ -10,7 +10,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
-from clearhead.training.events import Event, Finished, Progress, Saved, Skipped, Started, Validated
+from clearhead.training.events import (
+    Event,
+    Finished,
+    NotUsed,
+    Progress,
+    Saved,
+    SaveFailed,
+    Skipped,
+    Started,
+    Validated,
+)
 
 
 class ProgressDisplay:
@@ -77,7 +87,14 @@ def lines(event: Event, validations: int = 0) -> list[str]:
                 said += [f"    src  {sample.src}", f"    ref  {sample.ref}", f"    hyp  {sample.hyp}"]
             return said
         case Skipped():
-            return [f"step {event.step}  skipped: {event.reason}"]
+            pairs = ", ".join(event.pairs)
+            where = f"batch {event.batch} of epoch {event.epoch}, pairs {pairs}"
+            return [f"step {event.step}  skipped: {event.reason} ({where})"]
+        case SaveFailed():
+            again = f"the former checkpoint stays; trying again in {event.pause_s:g} s"
+            return [f"step {event.step}  not saved: {event.problem}; {again}"]
+        case NotUsed():
+            return [f"not used: {event.problem}"]
         case Saved():
             return []
         case Finished():

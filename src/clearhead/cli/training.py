@@ -11,8 +11,11 @@ from clearhead.cli.progress import ProgressDisplay
 from clearhead.cli.report import report
 from clearhead.cli.stop import StopRequest
 from clearhead.config import RunConfig, Source
-from clearhead.runs.log import EventLog
-from clearhead.training.events import Finished, Validated
+from clearhead.errors import ClearheadError
+from clearhead.runs.checkpoints import checkpoint_path
+from clearhead.runs.folder import RunFolder
+from clearhead.runs.log import EventLog, read_log
+from clearhead.training.events import Event, Finished, Saved, Validated
 from clearhead.training.loop import Training
 from clearhead.training.session import open_training
 
@@ -53,19 +56,63 @@ def carry_out(config: RunConfig, out: Path, *, resume: bool, overwrite: bool, de
         return stop.exit_code
     for line in opening_lines(training):
         print(line, file=sys.stderr)
-    log = EventLog(training.run.log_path)
-    log.rewind(training.position.step)
-    corpora = training.corpora
-    log.write(CorporaRead(training.position.step, corpora.lost.to_dict(), corpora.valid_lost.to_dict()))
+    record = Record(training.run, _begin_log(training))
     with stop, ProgressDisplay() as display:
         for event in training.events():
-            log.write(event)
+            record(event)
             display(event)
-            if isinstance(event, (Validated, Finished)):
-                report(training.run)
+    record.close()
     if stop():
         print(f"stopped; to go on: clearhead train --resume --out {out}", file=sys.stderr)
     return stop.exit_code
+
+
+class Record:
+    """A training's log and report. A disk that does not take them does not end the training; it is told, once.
+
+    Args:
+        log: keeps what it cannot write, and writes it before the next event.
+    """
+
+    def __init__(self, run: RunFolder, log: EventLog) -> None:
+        self.run = run
+        self.log = log
+        self.failing = False
+
+    def __call__(self, event: Event) -> None:
+        """Write ``event`` down."""
+        try:
+            self.log.write(event)
+            if isinstance(event, (Validated, Finished)):
+                report(self.run)
+            self.failing = False
+        except ClearheadError as error:
+            if not self.failing:
+                print(f"not written: {error.message()}; the training goes on, tried again later", file=sys.stderr)
+            self.failing = True
+
+    def close(self) -> None:
+        """Write what is still missing.
+
+        Raises:
+            ClearheadError: it cannot be written now either.
+        """
+        if self.failing:
+            self.log.flush()
+            report(self.run)
+
+
+def _begin_log(training: Training) -> EventLog:
+    """Open the log where the training stands, and note what its corpora are."""
+    log, step, corpora = EventLog(training.run.log_path), training.position.step, training.corpora
+    damaged = log.rewind(step)
+    if damaged:
+        print(f"not used: {damaged} damaged lines at the end of {log.path}", file=sys.stderr)
+    saved = {event["step"] for event in read_log(log.path) if event["event"] == "Saved"}
+    if step and step not in saved:  # a kill came between the checkpoint and its line
+        log.write(Saved(step, str(checkpoint_path(training.run, step).relative_to(training.run.path))))
+    log.write(CorporaRead(step, corpora.lost.to_dict(), corpora.valid_lost.to_dict()))
+    return log
 
 
 def opening_lines(training: Training) -> list[str]:

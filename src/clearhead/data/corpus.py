@@ -65,6 +65,14 @@ class ParallelCorpus:
         src, tgt = part.store.src[row].tolist(), part.store.tgt[row].tolist()
         return [*tag, *src, self.src_eos_id], [*tgt, self.tgt_eos_id]
 
+    def origins(self, indexes: np.ndarray) -> tuple[str, ...]:
+        """Return where pairs come from, to a reader: "2:17" is the 17th pair read from the second source.
+
+        Where nothing was dropped on reading, that is its line (with a header, the line after it).
+        """
+        owner = np.searchsorted(self.starts, indexes, side="right") - 1
+        return tuple(f"{p + 1}:{self.parts[p].rows[i - self.starts[p]] + 1}" for p, i in zip(owner, indexes))
+
     def src_rows(self, indexes: np.ndarray, pad_id: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the pairs' source ids (B, S) int64, ``pad_id`` after each row's end, and their lengths (B,)."""
         lengths = self.src_lengths[indexes]

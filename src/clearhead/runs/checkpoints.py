@@ -30,6 +30,7 @@ from clearhead.runs.files import (
     Stamp,
     check_stamp,
     disk_errors,
+    make_folder,
     partial_path,
     read_json,
     remove,
@@ -38,7 +39,7 @@ from clearhead.runs.files import (
 )
 from clearhead.runs.folder import MODEL, RunFolder
 from clearhead.runs.manifest import MANIFEST, manifest_bytes, read_manifest
-from clearhead.runs.tensors import as_fp32, check_weights, read_tensors, tensor_bytes, tensor_chunks
+from clearhead.runs.tensors import as_fp32, check_finite, check_weights, read_tensors, tensor_bytes, tensor_chunks
 
 OPTIMIZER = "optimizer.safetensors"
 STATE = "state.json"
@@ -80,6 +81,7 @@ def save_checkpoint(
 
     Raises:
         MachineError: the disk is full or cannot be written; nothing is left of this checkpoint then.
+        TrainingError: a number is not finite; nothing is written.
     """
     begin_checkpoint(run, step)
     stamps = write_part(run, step, weights, optimizer)
@@ -94,7 +96,7 @@ def begin_checkpoint(run: RunFolder, step: int) -> None:
     """
     partial = partial_path(checkpoint_path(run, step))
     with disk_errors(partial, 0, partial):
-        run.checkpoints_path.mkdir(exist_ok=True)
+        make_folder(run.checkpoints_path)
         _clean(run.checkpoints_path)
         partial.mkdir()
 
@@ -119,7 +121,9 @@ def write_part(
 
     Raises:
         MachineError: as ``save_checkpoint``.
+        TrainingError: a number is not finite; nothing is written.
     """
+    check_finite({**weights, **optimizer})
     place = checkpoint_path(run, step)
     partial = partial_path(place)
     weights = as_fp32(weights)
@@ -247,14 +251,26 @@ def _join(parts: Sequence[Path]) -> dict[str, Tensor]:
         ) from error
 
 
-def prune(run: RunFolder, keep_last: int, protect: Collection[int] = ()) -> None:
-    """Remove all checkpoints but the ``keep_last`` newest and those of the steps in ``protect``."""
+def prune(run: RunFolder, keep_last: int, protect: Collection[int] = (), step: int | None = None) -> None:
+    """Remove all checkpoints but the ``keep_last`` newest and those of the steps in ``protect``.
+
+    Args:
+        step: where the training stands. Later checkpoints are damaged ones that it was resumed in front of: they do not
+            count, lest they push out the whole ones, and are left until they are written anew.
+
+    Raises:
+        MachineError: the disk cannot be written.
+    """
     assert keep_last > 0
-    paths = _checkpoints(run.checkpoints_path)
-    for path in paths[:-keep_last]:
-        if _step(path) not in protect:
-            os.rename(path, partial_path(path))  # so that a kill leaves no half-removed one under a good name
-            remove(partial_path(path))
+    paths = [path for path in _checkpoints(run.checkpoints_path) if step is None or _step(path) <= step]
+    gone = [path for path in paths[:-keep_last] if _step(path) not in protect]
+    if gone:
+        with disk_errors(gone[0], 0, partial_path(gone[0])):
+            for path in gone:  # so that neither a kill nor a power loss leaves a half-removed one under a good name
+                os.rename(path, partial_path(path))
+            sync_folder(run.checkpoints_path)
+    for path in gone:
+        remove(partial_path(path))
 
 
 def average_weights(paths: Sequence[Path]) -> dict[str, Tensor]:

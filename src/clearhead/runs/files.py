@@ -59,6 +59,14 @@ def replace_file(path: Path, chunks: Iterable[bytes | memoryview], needed_bytes:
     return stamp
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, where they are not there yet, and sync their names to the disk."""
+    missing = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in reversed(missing):
+        sync_folder(folder.parent)
+
+
 def sync_folder(path: Path) -> None:
     """Make a folder's names durable. (Windows has no such call and needs none.)"""
     if os.name == "posix":

@@ -31,6 +31,7 @@ from clearhead.runs.files import (
     Stamp,
     check_stamp,
     disk_errors,
+    make_folder,
     partial_path,
     read_text,
     remove,
@@ -39,7 +40,7 @@ from clearhead.runs.files import (
     write_file,
 )
 from clearhead.runs.manifest import MANIFEST, Stamps, manifest_bytes, read_manifest
-from clearhead.runs.tensors import as_fp32, check_fp32, read_tensors, tensor_bytes, tensor_chunks
+from clearhead.runs.tensors import as_fp32, check_finite, check_fp32, read_tensors, tensor_bytes, tensor_chunks
 from clearhead.text.tokenizer import Tokenizer, TokenizerPair
 from clearhead.version import __version__
 
@@ -52,6 +53,8 @@ REPORT = "report.html"
 CHECKPOINTS = "checkpoints"
 NEEDED = (RUN, *JOINT, *SEPARATE, MODEL)
 """The names of files that the manifest may list."""
+WORTH = {MANIFEST, MODEL, LOG, CHECKPOINTS}
+"""Where any of these is, there is something that a new run must not take away unasked."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ class RunFolder:
         check_free(path, overwrite)
         run = cls(path, config.model_copy(update={"clearhead": __version__}), tokenizers)
         with disk_errors(path, 0, partial_path(path / RUN)):
-            path.mkdir(parents=True, exist_ok=True)
+            make_folder(path)
         # run.toml is there as long as anything is: a folder that has it is ours. The manifest goes first and comes
         # last: a folder that has it is whole.
         for name in (MANIFEST, MODEL, *JOINT, *SEPARATE, LOG, REPORT, CHECKPOINTS):
@@ -146,7 +149,9 @@ class RunFolder:
 
         Raises:
             MachineError: the disk is full or cannot be written.
+            TrainingError: a number is not finite; nothing is written.
         """
+        check_finite(weights)
         weights = as_fp32(weights)
         path = self.path / MODEL
         with disk_errors(path, tensor_bytes(weights), partial_path(path)):
@@ -217,8 +222,13 @@ def check_free(path: Path, overwrite: bool) -> None:
         table = {}
     if not {"format", "clearhead"} <= set(table):
         raise UsageError("out-not-empty", path=path, name=min(names))
-    if not overwrite and MANIFEST in names:
+    if not overwrite and names & WORTH:
         raise UsageError("run-exists", path=path)
+
+
+def cut_off(path: Path) -> bool:
+    """Return whether the making of a run was cut off in ``path``: there is nothing yet that could be lost."""
+    return not any((path / name).exists() for name in WORTH)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -44,6 +44,8 @@ def read_manifest(folder: Path) -> Stamps:
         former = entry.get("former") if isinstance(entry, dict) else None
         found = tuple(_stamp(name, part) for part in ([entry] if former is None else [entry, former]))
         stamps[name] = found
+    if content != json.loads(manifest_bytes(stamps)):  # whatever else it says has not been said by us
+        raise RunError("bad-manifest", name=MANIFEST, entry="format")
     return stamps
 
 

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from clearhead.errors import RunError
+from clearhead.errors import RunError, TrainingError
 from clearhead.runs.faults import FaultsError
 
 _NAMES = {
@@ -57,6 +57,17 @@ def as_fp32(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         "a tied weight is given under two names"
     )
     return {name: tensor.detach().float() for name, tensor in weights.items()}
+
+
+def check_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Check that no tensor holds a NaN or an infinity, before any of them gets into a file.
+
+    Raises:
+        TrainingError: names the first that does.
+    """
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise TrainingError("state-not-finite", tensor=name)
 
 
 def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:

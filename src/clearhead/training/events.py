@@ -74,10 +74,33 @@ class Saved:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A step whose loss or gradient was not finite changed nothing."""
+    """A step whose loss or gradient was not finite changed nothing.
+
+    epoch, batch: which batch it was; pairs: its pairs, as ``ParallelCorpus.origins`` names them.
+    """
 
     step: int
     reason: str
+    epoch: int = 0
+    batch: int = 0
+    pairs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SaveFailed:
+    """The disk did not take a checkpoint or the run's weights; the former ones stay. Tried again after ``pause_s``."""
+
+    step: int
+    problem: str
+    pause_s: float
+
+
+@dataclass(frozen=True)
+class NotUsed:
+    """A checkpoint that was to go into the run's weights is damaged; they are made without it."""
+
+    step: int
+    problem: str
 
 
 @dataclass(frozen=True)
@@ -91,4 +114,4 @@ class Finished:
     scores: dict[str, float] = field(default_factory=dict)
 
 
-Event = Started | Progress | Validated | Saved | Skipped | Finished
+Event = Started | Progress | Validated | Saved | Skipped | SaveFailed | NotUsed | Finished

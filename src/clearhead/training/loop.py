@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,12 +19,13 @@ from clearhead.data.batch import Batch, collate
 from clearhead.data.corpus import Corpora
 from clearhead.data.order import BatchOrder, micro_batches
 from clearhead.device import Device
-from clearhead.errors import TrainingError
+from clearhead.errors import MachineError, RunError, TrainingError
 from clearhead.models.build import load_weights, named_weights
 from clearhead.models.interface import Seq2Seq
 from clearhead.runs.checkpoints import (
     average_weights,
     begin_checkpoint,
+    check_checkpoint,
     checkpoint_path,
     finish_checkpoint,
     latest_checkpoint,
@@ -29,39 +33,38 @@ from clearhead.runs.checkpoints import (
     prune,
     write_part,
 )
+from clearhead.runs.faults import FaultsError
 from clearhead.runs.files import Stamp
 from clearhead.runs.folder import RunFolder
 from clearhead.runs.tensors import check_weights
 from clearhead.training.distributed import Team, make_engine, own_parts, part_like
-from clearhead.training.events import Event, Finished, Progress, Sample, Saved, Skipped, Started, Validated
+from clearhead.training.events import (
+    Event,
+    Finished,
+    NotUsed,
+    Progress,
+    Sample,
+    Saved,
+    SaveFailed,
+    Skipped,
+    Started,
+    Validated,
+)
 from clearhead.training.loss import Seq2SeqLoss
 from clearhead.training.memory import micro_batch_tokens
-from clearhead.training.optimizer import load_optimizer, make_optimizer, optimizer_tensors
+from clearhead.training.optimizer import check_optimizer, load_optimizer, make_optimizer, optimizer_tensors
+from clearhead.training.position import Position, Tally, from_state, to_state
 from clearhead.training.schedule import learning_rate
+from clearhead.training.stopping import Stopped, asking
 from clearhead.training.update import Outcome, Piece, Updater
 from clearhead.training.validate import Validator
 
 SKIPS_IN_A_ROW = 10
 """Training ends when so many updates in a row are not finite: the weights, not the batch, are at fault."""
+SAVE_PAUSES_S = (10.0, 60.0, 300.0)
+"""How long to wait before each further try of a save that failed; after the last try the training ends."""
 
-
-@dataclass(frozen=True)
-class Position:
-    """Where a training stands, apart from its tensors; a checkpoint's state, whole.
-
-    step: updates made; epoch, batch: the next batch is number ``batch`` of epoch ``epoch``.
-    best_step, best: the best validation so far and its score (smaller is better); bad_validations: since then.
-    skipped: updates in a row that were not finite; elapsed_s: time spent so far.
-    """
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-    best_step: int = 0
-    best: float = math.inf
-    bad_validations: int = 0
-    skipped: int = 0
-    elapsed_s: float = 0.0
+Written = TypeVar("Written")
 
 
 class Training:
@@ -104,6 +107,7 @@ class Training:
         self.updater = Updater(self.loss, self.optimizer, self.config.training, self.team, self.engine, workers)
         self.validator = Validator(corpora, self.config, device, self.team)
         self.position = Position()
+        self.since = Tally.begin()
         self.kernels = ""
         """What computes the operations that are ours, for people."""
         self.damaged: list[str] = []
@@ -115,35 +119,63 @@ class Training:
         """Train, and say what happens as it happens."""
         config = self.config.training
         yield self._started()
-        reason = "max-steps"
-        since = Tally.begin()
-        for position, indexes in self._batches():
-            if position.step >= config.max_steps:
-                break
+        reason = self._out_of_patience()
+        if self.position.validation_due:
+            reason = yield from self._settle()
+        batches = self._batches()
+        while not reason and self.position.step < config.max_steps:
+            position, indexes = next(batches)
             step = position.step + 1
             rate = learning_rate(config, self._d_model(), step)
             outcome = self._update(indexes, step, rate)
             skipped = 0 if outcome.applied else position.skipped + 1
             self.position = replace(position, step=step, batch=position.batch + 1, skipped=skipped)
             if outcome.applied:
-                since.add(outcome)
+                self.since.add(outcome)
             else:
-                yield self._skipped()
-            if step % config.log_every == 0 and since.steps:
-                yield self._progress(since, rate)
-                since = Tally.begin()
-            stop = self.team.total(self.should_stop()) != [0.0]
-            if step % config.validate_every == 0 or (step == config.max_steps and not stop):
-                yield self._validated()
-                if config.patience and self.position.bad_validations >= config.patience:
-                    reason, stop = "patience", True
-            is_best = self.position.best_step == step
-            if step % config.checkpoint_every == 0 or is_best or stop or step == config.max_steps:
-                yield self._saved()
-            if stop:
-                reason = reason if reason == "patience" else "interrupted"
-                break
-        yield self._finished(reason)
+                yield self._skipped(position, indexes)
+            if step % config.log_every == 0 and self.since.steps:
+                yield self._progress(self.since, rate)
+                self.since = Tally.begin()
+            reason = yield from self._settle()
+        yield from self._finish(reason or "max-steps")
+
+    def _settle(self) -> Generator[Event, None, str]:
+        """Validate and save where the step asks for it; return why the training ends here, "" where it goes on.
+
+        A stop does not wait for a validation: resuming makes up for it, so that nothing comes out otherwise.
+        """
+        config, step = self.config.training, self.position.step
+        due = self.position.validation_due or step % config.validate_every == 0 or step == config.max_steps
+        self.position = replace(self.position, validation_due=due)
+        if due and not self._asked_to_stop():
+            validated = self._validated()
+            if validated:
+                yield validated
+        reason = "interrupted" if self._asked_to_stop() else self._out_of_patience()
+        is_best = self.position.best_step == step
+        if step % config.checkpoint_every == 0 or is_best or reason or step == config.max_steps:
+            yield (yield from self._insist(self._saved))
+        return reason
+
+    def _insist(self, write: Callable[[], Written]) -> Generator[Event, None, Written]:
+        """Return what ``write`` returns; where the disk fails it, try again after each of ``SAVE_PAUSES_S``."""
+        for pause in SAVE_PAUSES_S:
+            try:
+                return write()
+            except MachineError as error:
+                yield SaveFailed(self.position.step, error.message(), pause)
+            until = time.monotonic() + pause
+            while time.monotonic() < until and not self.should_stop():
+                time.sleep(0.1)
+        return write()
+
+    def _asked_to_stop(self) -> bool:
+        return self.team.total(self.should_stop()) != [0.0]
+
+    def _out_of_patience(self) -> str:
+        patience = self.config.training.patience
+        return "patience" if patience and self.position.bad_validations >= patience else ""
 
     # --- what the loop is made of
 
@@ -235,13 +267,22 @@ class Training:
             remaining_s=left * seconds / since.steps,
         )
 
-    def _skipped(self) -> Skipped:
+    def _skipped(self, at: Position, indexes: np.ndarray) -> Skipped:
+        """Tell of a batch at ``at`` that was not finite; the last of too many in a row ends the training."""
+        step, pairs = self.position.step, self.corpora.train.origins(indexes)
         if self.position.skipped >= SKIPS_IN_A_ROW:
-            raise TrainingError("not-finite", step=self.position.step, count=self.position.skipped)
-        return Skipped(self.position.step, "the loss or its gradient is not finite")
+            where = {"epoch": at.epoch, "batch": at.batch, "pairs": ", ".join(pairs)}
+            raise TrainingError("not-finite", step=step, count=self.position.skipped, **where)
+        return Skipped(step, "the loss or its gradient is not finite", at.epoch, at.batch, pairs)
 
-    def _validated(self) -> Validated:
-        scores, samples = self._validate()
+    def _validated(self) -> Validated | None:
+        """Return what a validation found; None where a stop was asked for in the middle of it."""
+        try:
+            # Processes that work together would not all stop at the same place: they see it through.
+            with asking(self.should_stop) if self.team.size == 1 else nullcontext():
+                scores, samples = self._validate()
+        except Stopped:
+            return None
         metric = self.config.training.validate_metric
         score = scores[metric] if metric == "loss" else -scores[metric]
         best = score < self.position.best
@@ -249,6 +290,7 @@ class Training:
             self.position = replace(self.position, best=score, best_step=self.position.step, bad_validations=0)
         else:
             self.position = replace(self.position, bad_validations=self.position.bad_validations + 1)
+        self.position = replace(self.position, validation_due=False)
         return Validated(self.position.step, scores, best, samples)
 
     def _validate(self) -> tuple[dict[str, float], tuple[Sample, ...]]:
@@ -259,8 +301,8 @@ class Training:
         step = self.position.step
         self.position = replace(self.position, elapsed_s=self._elapsed())
         self._save()
-        if self.team.leads:
-            prune(self.run, self.config.training.keep_last, {self.position.best_step, *self._averaged_steps()})
+        protected = {self.position.best_step, *self._averaged_steps()}
+        self._together(lambda: prune(self.run, self.config.training.keep_last, protected, step), self.team.leads)
         return Saved(step, str(checkpoint_path(self.run, step).relative_to(self.run.path)))
 
     def _save(self) -> None:
@@ -268,33 +310,57 @@ class Training:
         step, team, count = self.position.step, self.team, self.engine.files
         weights = own_parts(named_weights(self.model), team)
         optimizer = own_parts(optimizer_tensors(self.model, self.optimizer), team)
-        if team.leads:
-            begin_checkpoint(self.run, step)
-        team.agree(None)
-        stamps = write_part(self.run, step, weights, optimizer, team.rank, count) if team.rank < count else {}
+        self._together(lambda: begin_checkpoint(self.run, step), team.leads)
+        write = partial(write_part, self.run, step, weights, optimizer, team.rank, count)
+        stamps = self._together(write, team.rank < count) or {}
         all_stamps = team.gather({name: asdict(stamp) for name, stamp in stamps.items()})
-        if team.leads:
-            stamps = {name: Stamp(**stamp) for part in all_stamps for name, stamp in part.items()}
-            finish_checkpoint(self.run, step, stamps, asdict(self.position))
-        team.agree(None)
+        whole = {name: Stamp(**stamp) for part in all_stamps for name, stamp in part.items()}
+        state = to_state(self.position, self.since)
+        self._together(lambda: finish_checkpoint(self.run, step, whole, state), team.leads)
 
-    def _finished(self, reason: str) -> Finished:
+    def _together(self, write: Callable[[], Written], mine: bool) -> Written | None:
+        """Write what is this process's to write; what fails in one process fails in all, so that all try again."""
+        written, error = None, None
+        try:
+            written = write() if mine else None
+        except MachineError as caught:
+            error = caught
+        for problem in filter(None, self.team.gather(error and error.message())):
+            raise error or MachineError("elsewhere", problem=problem)
+        return written
+
+    def _finish(self, reason: str) -> Iterator[Event]:
+        """Write the run's weights: the mean of the last checkpoints, or the best one, or the last one."""
         step = self.position.step
         steps, best = self._averaged_steps(), self.position.best_step
+        for number, problem in self.team.agree(self._damaged(steps or [best or step])):
+            yield NotUsed(step, problem)
+            steps, best = [s for s in steps if s != number], 0
         if steps:
             what = f"mean of steps {steps}"
         elif best:
             steps, what = [best], f"best, step {best}"
         else:
             steps, what = [step], f"last, step {step}"
-        if self.team.leads:
-            self.run.write_weights(average_weights([checkpoint_path(self.run, s) for s in steps]))
-        self.team.agree(None)
+        yield from self._insist(lambda: self._together(lambda: self._write_weights(steps), self.team.leads))
         scores: dict[str, float] = {}
         if reason != "interrupted":
             self._load_weights(self.run.weights())
             scores, _ = self._validate()
-        return Finished(step, reason, self._elapsed(), what, scores)
+        yield Finished(step, reason, self._elapsed(), what, scores)
+
+    def _write_weights(self, steps: list[int]) -> None:
+        self.run.write_weights(average_weights([checkpoint_path(self.run, step) for step in steps]))
+
+    def _damaged(self, steps: list[int]) -> list[tuple[int, str]]:
+        """Return which steps' checkpoints are not whole any more, and what is wrong with them."""
+        found = []
+        for step in steps if self.team.leads else ():
+            try:
+                check_checkpoint(checkpoint_path(self.run, step))
+            except RunError as error:
+                found.append((step, error.message()))
+        return found
 
     # --- state
 
@@ -307,6 +373,8 @@ class Training:
     def _load(self) -> None:
         """Go on from the newest whole checkpoint; the first process looks which that is."""
         path, damaged = latest_checkpoint(self.run) if self.team.leads else (None, [])
+        if damaged and path is None:  # to begin anew would be to give up what may still be saved
+            raise FaultsError("no-whole-checkpoint", damaged, path=self.run.checkpoints_path)
         self.damaged = [error.message() for error in damaged]
         name = self.team.agree(path and path.name)
         if name is None:
@@ -314,8 +382,9 @@ class Training:
         checkpoint = load_checkpoint(self.run.checkpoints_path / name)
         check_weights(checkpoint.weights, named_weights(self.model))
         self._load_weights(checkpoint.weights)
+        check_optimizer(self.model, checkpoint.optimizer)
         load_optimizer(self.model, self.optimizer, checkpoint.optimizer)
-        self.position = Position(**checkpoint.state)
+        self.position, self.since = from_state(checkpoint.state)
 
     def _load_weights(self, weights: Mapping[str, Tensor]) -> None:
         own = named_weights(self.model)
@@ -323,28 +392,3 @@ class Training:
 
     def _elapsed(self) -> float:
         return time.perf_counter() - self._began
-
-
-@dataclass
-class Tally:
-    """Sums over the updates since the last progress event."""
-
-    began: float
-    steps: int = 0
-    tokens: int = 0
-    loss: float = 0.0
-    nll: float = 0.0
-    grad_norm: float = 0.0
-
-    @classmethod
-    def begin(cls) -> Tally:
-        """Return an empty tally that begins now."""
-        return cls(time.perf_counter())
-
-    def add(self, outcome: Outcome) -> None:
-        """Count one update in."""
-        self.steps += 1
-        self.tokens += outcome.tokens
-        self.loss += outcome.loss
-        self.nll += outcome.nll
-        self.grad_norm += outcome.grad_norm

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from clearhead.config import TrainingConfig
+from clearhead.errors import RunError
+from clearhead.runs.checkpoints import OPTIMIZER
+from clearhead.runs.tensors import check_weights
 from clearhead.training.distributed import part_like
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -35,6 +38,22 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
         if weight in optimizer.state
         for moment in (*MOMENTS, "step")
     }
+
+
+def check_optimizer(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Check that a checkpoint's tensors are the state of this model's optimizer, or of one that has made no step.
+
+    Raises:
+        FaultsError: lists every tensor that is missing, surplus or mis-shaped.
+        RunError: a tensor is not fp32.
+    """
+    expected: dict[str, Tensor] = {}
+    for name, weight in model.named_parameters() if tensors else ():
+        expected |= {f"{name}.{moment}": weight for moment in MOMENTS} | {f"{name}.step": torch.zeros(())}
+    check_weights(tensors, expected)
+    for name, tensor in tensors.items():
+        if tensor.dtype != torch.float32:
+            raise RunError("not-fp32", name=OPTIMIZER, tensor=name, dtype=tensor.dtype)
 
 
 def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:

@@ -11,7 +11,7 @@ from clearhead.device import cache_folder, choose_device, keep_freed_memory
 from clearhead.errors import UsageError
 from clearhead.kernels import library
 from clearhead.models.build import build_model
-from clearhead.runs.folder import RUN, RunFolder, check_free
+from clearhead.runs.folder import RUN, RunFolder, check_free, cut_off
 from clearhead.text.corpus import LostPairs, read_pairs
 from clearhead.text.tokenizer import TokenizerPair
 from clearhead.training.distributed import Team
@@ -71,7 +71,7 @@ def open_training(
 
 
 def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool) -> RunFolder:
-    if resume and (out / RUN).exists():
+    if resume and (out / RUN).exists() and not cut_off(out):
         return RunFolder.open(out, weights=False).with_config(config)
     check_free(out, overwrite)  # before the minutes that vocabularies may take
     return RunFolder.create(out, config, train_tokenizers(config), overwrite)
