@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -60,23 +61,33 @@ class Kill(BaseException):
     """Stands for SIGKILL: no handler of ours may catch it."""
 
 
+KILL = Kill()
+
+
 class Cut:
     """Counts everything done to the disk and raises at the n-th."""
 
     def __init__(self) -> None:
         self.trace: list[tuple[str, str]] = []
         self.at = 0
-        self.error: BaseException = Kill()
+        self.error: BaseException | None = Kill()
 
     def count(self, what: str, name: object) -> bool:
         self.trace.append((what, os.fspath(name) if isinstance(name, (str, os.PathLike)) else str(name)))
         return len(self.trace) == self.at
 
+    def strike(self) -> None:
+        """Raise the error; where there is none, really end this process."""
+        if self.error is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        assert self.error
+        raise self.error
+
     def wrap(self, what: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*args: Any, **kwargs: Any) -> Any:
             name = os.readlink(f"/proc/self/fd/{args[0]}") if what == "fsync" else args[0]
             if self.count(what, name):
-                raise self.error
+                self.strike()
             return function(*args, **kwargs)
 
         return counted
@@ -104,7 +115,8 @@ class _CutFile:
     def write(self, chunk: Any) -> None:
         if self._cut.count("write", self._path):
             self._file.write(bytes(chunk)[: len(chunk) // 2])
-            raise self._cut.error
+            self._file.flush()
+            self._cut.strike()
         self._file.write(chunk)
 
 
@@ -113,9 +125,9 @@ def cut(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Return a context in which the ``at``-th thing done to the disk raises; 0 only traces."""
 
     @contextmanager
-    def cutting(at: int = 0, error: BaseException | None = None) -> Iterator[Cut]:
+    def cutting(at: int = 0, error: BaseException | None = KILL) -> Iterator[Cut]:
         this = Cut()
-        this.at, this.error = at, error or Kill()
+        this.at, this.error = at, error
         with monkeypatch.context() as patch:
             for name in ("fsync", "replace", "rename", "mkdir", "unlink", "rmdir"):
                 patch.setattr(os, name, this.wrap(name, getattr(os, name)))

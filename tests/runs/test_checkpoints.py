@@ -212,7 +212,7 @@ def test_everything_is_on_the_disk_before_the_name_is(run, weights, cut):
     kinds = [(what, name) for what, name in this.trace if what in ("fsync", "rename")]
     renamed = kinds.index(("rename", partial))
     names = ["model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"]
-    before = [("fsync", f"{partial}/{name}") for name in names] + [("fsync", partial)]
+    before = [("fsync", name) for name in (str(run.path), *(f"{partial}/{name}" for name in names), partial)]
     assert kinds[:renamed] == before and kinds[renamed + 1 :] == [("fsync", str(run.checkpoints_path))]
     assert os.path.isdir(place)
 

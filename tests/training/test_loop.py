@@ -64,8 +64,7 @@ def test_the_events_of_a_training(corpus):
 def test_stopped_and_gone_on_with_equals_uninterrupted_bit_for_bit(corpus, stop_after):
     whole = open_training(config(corpus), corpus / "whole")
     expected = losses(whole.events())
-    asked = iter(range(1, 100))
-    first = open_training(config(corpus), corpus / "cut", should_stop=lambda: next(asked) >= stop_after)
+    first = open_training(config(corpus), corpus / "cut", should_stop=lambda: first.position.step >= stop_after)
     events = list(first.events())
     assert events[-1].reason == "interrupted" and events[-1].step == stop_after
     second = open_training(config(corpus), corpus / "cut", resume=True)
@@ -75,7 +74,9 @@ def test_stopped_and_gone_on_with_equals_uninterrupted_bit_for_bit(corpus, stop_
     for step in (4, 8, 12):
         a, b = (load_checkpoint(checkpoint_path(t.run, step)) for t in (whole, second))
         assert all(torch.equal(a.optimizer[name], b.optimizer[name]) for name in a.optimizer)
-        assert {**a.state, "elapsed_s": 0} == {**b.state, "elapsed_s": 0}
+        for state in (a.state, b.state):
+            del state["elapsed_s"], state["since"]["seconds"]
+        assert a.state == b.state
 
 
 def test_micro_batches_change_nothing_but_rounding(corpus):
@@ -143,7 +144,8 @@ def test_patience_ends_a_training_that_no_longer_gets_better(corpus):
 
 
 def test_a_step_that_is_not_finite_changes_nothing_and_ten_end_the_training(corpus):
-    training = open_training(config(corpus, "training.max_steps=20"), corpus / "run")
+    never = ["training.validate_every=100", "training.checkpoint_every=100"]  # what is not finite is not saved
+    training = open_training(config(corpus, "training.max_steps=20", *never), corpus / "run")
     before = {name: weight.clone() for name, weight in named_weights(training.model).items()}
     with torch.no_grad():
         training.model.decoder.layers[0].feed_forward.w_2.bias[0] = torch.nan
