@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from clearhead.errors import locale_language
+from clearhead.errors import RunError, locale_language
 from clearhead.reporting.report import write_report
 from clearhead.runs.folder import RunFolder
 from clearhead.runs.log import read_log
 
 
 def report(run: RunFolder, scores: dict[str, Any] | None = None) -> None:
-    """Write report.html from the log, with ``scores`` (of a test set) if there are any, in the language of messages."""
+    """Write report.html from the log, with ``scores`` (of a test set) if there are any, in the language of messages.
+
+    Raises:
+        RunError: the log is not one of ours.
+        MachineError: the report cannot be written.
+    """
     events = read_log(run.log_path)
     if not events:  # a run folder that was moved without its log keeps the report it came with
         return
-    lost = next((event["train"] for event in reversed(events) if event["event"] == "CorporaRead"), None)
     title = f"{run.path.name} ({run.config.languages.src}-{run.config.languages.tgt})"
     config = run.config.model_dump(mode="json")
-    write_report(run.report_path, title, config, events, scores, lost, locale_language())
+    try:
+        lost = next((event["train"] for event in reversed(events) if event["event"] == "CorporaRead"), None)
+        write_report(run.report_path, title, config, events, scores, lost, locale_language())
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        # A log from elsewhere may hold anything; it must neither end a training nor look like a bug.
+        raise RunError("bad-log", path=run.log_path, problem=f"{type(error).__name__}: {error}") from error
