@@ -9,11 +9,11 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format clean
+.PHONY: help demo test test-slow test-reliability check format clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r name what; do \
-		printf '  make %-10s %s\n' "$$name" "$$what"; done
+		printf '  make %-17s %s\n' "$$name" "$$what"; done
 
 demo: $(VENV)/.demo ## train, evaluate and try the starter model: Korean to English, no data needed, minutes
 	$(BIN)/clearhead demo $(DEMO)
@@ -23,6 +23,9 @@ test: $(VENV)/.test ## the fast tests: offline, minutes, warnings are errors
 
 test-slow: $(VENV)/.test ## the tests that need real corpora (CLEARHEAD_DATA, else ../shared/data) or train for minutes
 	$(BIN)/python -m pytest -m slow -rs $(TESTS)
+
+test-reliability: $(VENV)/.test ## kills, power losses, damages and hostile files at full count: docs/reliability.md, about an hour
+	$(BIN)/python -m pytest -m reliability -s -rs $(TESTS)
 
 check: $(VENV)/.check ## style, types, the direction of imports, and what the package holds
 	$(BIN)/ruff check .

@@ -144,7 +144,7 @@ def stores(folder: Path, tokenizers: Any, seconds: float) -> Iterator[Case]:
 
 
 def corpora(folder: Path, seconds: float) -> Iterator[Case]:
-    """Read changed corpora, plain and zipped: every line is kept or dropped for a reason, or an error names its place."""
+    """Read changed corpora, plain and zipped: every line is kept or dropped, or an error names its place."""
     lines = [f"{n} 하나\tone two {n}\tmore" for n in range(30)]
     sides = ["\n".join(line.split("\t")[side] for line in lines).encode() for side in (0, 1)]
     for number, draw in until(seconds):
@@ -168,8 +168,8 @@ def _change_text(draw: random.Random, content: bytes) -> bytes:
     for _ in range(draw.choice([1, 2, 5])):
         at = draw.randrange(len(content) + 1)
         piece = draw.choice(
-            [b"\n", b"\r", b"\r\n", b"\t", b"\0", b"\xff", b"\xed\xa0\x80", "\u2028\u0085\x0b\x1c".encode(), b"\xef\xbb\xbf",
-             b"\n\n\n", b" " * 50, "각e\u0301".encode(), b"x" * 1_000_002, draw.randbytes(20)]
+            [b"\n", b"\r", b"\r\n", b"\t", b"\0", b"\xff", b"\xed\xa0\x80", "\u2028\u0085\x0b\x1c".encode(),
+             b"\xef\xbb\xbf", b"\n\n\n", b" " * 50, "각e\u0301".encode(), b"x" * 1_000_002, draw.randbytes(20)]
         )  # fmt: skip
         content = content[:at] + piece + content[at + draw.choice([0, 0, 1, 30]) :]
     return content if draw.random() < 0.9 else change_bytes(draw, content)

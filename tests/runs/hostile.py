@@ -26,7 +26,8 @@ from clearhead.runs.manifest import manifest_bytes
 LIMIT_S, LIMIT_MB = 2.0, 500.0
 VALUES: list[Any] = [
     0, -1, 1, 2**31, 2**63, 10**30, -(10**9), 1e308, -0.0, float("inf"), float("nan"), True, False, "", "x" * 5000,
-    "../../etc", "/dev/zero", "\x00", "\ud800", "transformer", [], [1, 2], {}, {"a": {"b": []}}, None, "1", [[[]]], ["x"] * 3000,
+    "../../etc", "/dev/zero", ["x"] * 3000,
+    "\x00", "\ud800", "transformer", [], [1, 2], {}, {"a": {"b": []}}, None, "1", [[[]]],
 ]  # fmt: skip
 PIECES = [b'"', b"[", b"{", b"9" * 30, b"\n", b"\0", b"null", b"-1", b"\xff", b"NaN", b"1e999", b"[" * 5000, b"\r\n"]
 
