@@ -18,7 +18,7 @@ from clearhead.kernels import functions, library
 from clearhead.models.build import build_model
 from clearhead.nn.attention import scaled_dot_product_attention
 from clearhead.nn.dropout import drawing_from, dropout, keep_mask
-from clearhead.training.loss import Seq2SeqLoss, cross_entropy_
+from clearhead.training.loss import Seq2SeqLoss, cross_entropy_, linear_cross_entropy
 
 KEY = 0x123456789ABCDEF1
 
@@ -110,6 +110,47 @@ def test_add_and_norm(shape, p):
     agree(lambda: functions.add_norm(x, y, norm, p, KEY), lambda: norm(x + y * kept), x, y, norm.weight, norm.bias)
 
 
+def rounded(x: Tensor) -> Tensor:
+    """Return x with the precision of bf16, as fp32."""
+    return x.detach().bfloat16().float().requires_grad_()
+
+
+def test_in_bf16_the_result_is_that_of_fp32_rounded():
+    q, k, v = (rounded(torch.randn(2, 3, 21, 40)) for _ in range(3))
+    x, y, norm = torch.randn(9, 50, requires_grad=True), rounded(torch.randn(9, 50)), torch.nn.LayerNorm(50)
+    mask = torch.rand(2, 1, 21, 21) < 0.7
+    for compute, others, halves in (
+        (lambda q, k, v: functions.attention(q, k, v, mask, 0.2, KEY), [], [q, k, v]),
+        (lambda y: functions.dropout(y, 0.2, KEY), [], [y]),
+        (lambda y: functions.add_norm(x, y, norm, 0.2, KEY), [x, norm.weight], [y]),
+    ):
+        expected = compute(*halves)
+        weigh = rounded(torch.linspace(-1, 1, expected.numel()).view_as(expected)).detach()
+        wanted = torch.autograd.grad((expected * weigh).sum(), [*others, *halves])
+        inputs = [half.detach().bfloat16().requires_grad_() for half in halves]
+        found = compute(*inputs)
+        grads = torch.autograd.grad((found * weigh.to(found.dtype)).sum(), [*others, *inputs])
+        for a, b in zip([found, *grads], [expected, *wanted]):
+            torch.testing.assert_close(a.float(), b, rtol=2**-7, atol=2e-3)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("width", [37, 1003])
+def test_the_whole_loss_in_both_precisions(width, precision):
+    hidden, weight = torch.randn(50, 24, requires_grad=True), torch.randn(width, 24, requires_grad=True)
+    targets = torch.randint(0, width, (50,))
+    found = []
+    for there in (True, False):
+        if not there:
+            library._loaded = None
+        with choose_device("cpu", precision).autocast():
+            smoothed, plain = linear_cross_entropy(hidden, weight, targets, 0.1, 0.02)
+        found.append([smoothed.detach(), plain, *torch.autograd.grad(smoothed, (hidden, weight))])
+    for a, b in zip(*found):
+        close = {"rtol": 1e-4, "atol": 1e-6} if precision == "fp32" else {"rtol": 2e-2, "atol": 1e-3}
+        torch.testing.assert_close(a, b, **close)
+
+
 @pytest.mark.parametrize("width", [3, 16, 1003])
 def test_cross_entropy(width):
     logits, targets = 20 * torch.randn(9, width), torch.randint(0, width, (9,))
@@ -149,8 +190,8 @@ def test_what_a_kernel_does_not_take_goes_the_other_way():
     assert not functions.can_attend(q, *2 * [torch.randn(1, 2, functions.ATTENTION_UP_TO + 1, 8)])
     with torch.no_grad():
         assert not functions.can_dropout(x)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert not functions.can_dropout(x.bfloat16())
+    assert not functions.can_add_norm(x.bfloat16(), x) and functions.can_add_norm(x, x.bfloat16())
+    assert not functions.can_attend(q, q.bfloat16(), q)
 
 
 def test_no_compiler_a_failing_one_and_none_wanted(monkeypatch, tmp_path):

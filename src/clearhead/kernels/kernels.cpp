@@ -21,6 +21,45 @@ typedef uint32_t WordVec __attribute__((vector_size(64)));
 
 inline Vec load(const float* p) { return *reinterpret_cast<const Vec*>(p); }
 inline void store(float* p, Vec x) { *reinterpret_cast<Vec*>(p) = x; }
+
+// The upper half of a float. Computed with as floats, rounded to the nearest (even) when stored.
+struct Bf16 {
+  uint16_t bits;
+};
+typedef uint16_t HalfVec __attribute__((vector_size(32)));
+
+inline Vec load(const Bf16* p) {
+  HalfVec half;
+  std::memcpy(&half, p, sizeof half);
+  const WordVec word = __builtin_convertvector(half, WordVec) << 16;
+  Vec x;
+  std::memcpy(&x, &word, sizeof x);
+  return x;
+}
+
+inline void store(Bf16* p, Vec x) {
+  WordVec word;
+  std::memcpy(&word, &x, sizeof word);
+  word += 0x7FFFu + (word >> 16 & 1u);
+  const HalfVec half = __builtin_convertvector(word >> 16, HalfVec);
+  std::memcpy(p, &half, sizeof half);
+}
+
+inline float get(const float* p) { return *p; }
+inline void put(float* p, float x) { *p = x; }
+
+inline float get(const Bf16* p) {
+  const uint32_t word = static_cast<uint32_t>(p->bits) << 16;
+  float x;
+  std::memcpy(&x, &word, sizeof x);
+  return x;
+}
+
+inline void put(Bf16* p, float x) {
+  uint32_t word;
+  std::memcpy(&word, &x, sizeof word);
+  p->bits = static_cast<uint16_t>((word + 0x7FFFu + (word >> 16 & 1u)) >> 16);
+}
 inline Vec all(float x) { return x - Vec{}; }
 inline int64_t padded(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
 
@@ -168,12 +207,26 @@ void multiply(int64_t m, int64_t n, int64_t k, const float* a, int64_t row, int6
   if (i < m) block<1>(n, k, a + i * row, row, column, b, c + i * n);
 }
 
+// Copy n elements, from one format to another or the same.
+template <typename From, typename To>
+inline void copy(int64_t n, const From* from, To* to) {
+  int64_t j = 0;
+  for (; j + LANES <= n; j += LANES) store(to + j, load(from + j));
+  for (; j < n; ++j) put(to + j, get(from + j));
+}
+
 // Copy rows x columns of `from` into rows of `width` with zeros behind.
-void pack(int64_t rows, int64_t columns, const float* from, int64_t stride, float* to, int64_t width) {
+template <typename T>
+void pack(int64_t rows, int64_t columns, const T* from, int64_t stride, float* to, int64_t width) {
   for (int64_t i = 0; i < rows; ++i) {
-    std::memcpy(to + i * width, from + i * stride, columns * sizeof(float));
+    copy(columns, from + i * stride, to + i * width);
     std::memset(to + i * width + columns, 0, (width - columns) * sizeof(float));
   }
+}
+
+template <typename T>
+void unpack(int64_t rows, int64_t columns, const float* from, int64_t width, T* to, int64_t stride) {
+  for (int64_t i = 0; i < rows; ++i) copy(columns, from + i * width, to + i * stride);
 }
 
 // Of two rows x and y of a matrix, STEP apart, swap x's lanes with STEP in their number and y's without.
@@ -191,7 +244,8 @@ inline void exchange_all(Vec* rows) {
 }
 
 // As `pack`, transposed: columns rows of `width`.
-void pack_transposed(int64_t rows, int64_t columns, const float* from, int64_t stride, float* to, int64_t width) {
+template <typename T>
+void pack_transposed(int64_t rows, int64_t columns, const T* from, int64_t stride, float* to, int64_t width) {
   const int64_t whole = columns / LANES * LANES;
   for (int64_t i = 0; i < rows; i += LANES)
     for (int64_t j = 0; j < whole; j += LANES) {
@@ -204,7 +258,7 @@ void pack_transposed(int64_t rows, int64_t columns, const float* from, int64_t s
       for (int64_t l = 0; l < LANES; ++l) store(to + (j + l) * width + i, tile[l]);
     }
   for (int64_t j = whole; j < columns; ++j) {
-    for (int64_t i = 0; i < rows; ++i) to[j * width + i] = from[i * stride + j];
+    for (int64_t i = 0; i < rows; ++i) to[j * width + i] = get(from + i * stride + j);
     std::memset(to + j * width + rows, 0, (width - rows) * sizeof(float));
   }
 }
@@ -229,24 +283,22 @@ float* scratch(size_t n) {
   return memory.data();
 }
 
-}  // namespace
-
-extern "C" {
 
 // weights (B, H, T, S) before dropout and out = dropout(softmax(q k^T * scale)) v; rows that may attend nowhere are 0.
-void attention_forward(const Attention* shape, const float* q, const float* k, const float* v, const uint8_t* mask,
-                       float scale, const Dropout* dropout, float* weights, float* out) {
-  const Attention& z = *shape;
+template <typename T>
+void attention_forward(const Attention& z, const T* q, const T* k, const T* v, const uint8_t* mask, float scale,
+                       const Dropout* dropout, float* weights, T* out) {
   const int64_t sp = padded(z.s), kp = padded(z.k);
-  float* kt = scratch(z.k * sp + z.s * kp + z.t * sp + z.t * kp + z.t * z.s + sp);
+  float* kt = scratch(z.k * sp + z.s * kp + z.t * sp + 2 * z.t * kp + z.t * z.s + sp);
   float *vv = kt + z.k * sp, *scores = vv + z.s * kp, *result = scores + z.t * sp, *factors = result + z.t * kp;
-  float* bias = factors + z.t * z.s;
+  float *bias = factors + z.t * z.s, *qq = bias + sp;
   const bool same_for_all = !mask || (z.mask[1] == 0 && z.mask[2] == 0);
   for (int64_t b = 0; b < z.b; ++b)
     for (int64_t h = 0; h < z.h; ++h) {
       pack_transposed(z.s, z.k, k + b * z.key[0] + h * z.key[1], z.key[2], kt, sp);
       pack(z.s, z.k, v + b * z.v[0] + h * z.v[1], z.v[2], vv, kp);
-      multiply(z.t, sp, z.k, q + b * z.q[0] + h * z.q[1], z.q[2], 1, kt, scores);
+      pack(z.t, z.k, q + b * z.q[0] + h * z.q[1], z.q[2], qq, kp);
+      multiply(z.t, sp, z.k, qq, kp, 1, kt, scores);
       const int64_t first = (b * z.h + h) * z.t * z.s;
       if (dropout) dropout->factors(first, z.t * z.s, factors);
       for (int64_t t = 0; t < z.t; ++t) {
@@ -274,15 +326,14 @@ void attention_forward(const Attention* shape, const float* q, const float* k, c
           for (int64_t s = 0; s < z.s; ++s) row[s] *= factors[t * z.s + s];
       }
       multiply(z.t, kp, z.s, scores, sp, 1, vv, result);
-      float* o = out + b * z.o[0] + h * z.o[1];
-      for (int64_t t = 0; t < z.t; ++t) std::memcpy(o + t * z.o[2], result + t * kp, z.k * sizeof(float));
+      unpack(z.t, z.k, result, kp, out + b * z.o[0] + h * z.o[1], z.o[2]);
     }
 }
 
 // The gradients of q, k and v, laid out like those, from `grad`, that of the output.
-void attention_backward(const Attention* shape, const float* q, const float* k, const float* v, const float* weights,
-                        const float* grad, float scale, const Dropout* dropout, float* dq, float* dk, float* dv) {
-  const Attention& z = *shape;
+template <typename T>
+void attention_backward(const Attention& z, const T* q, const T* k, const T* v, const float* weights, const T* grad,
+                        float scale, const Dropout* dropout, T* dq, T* dk, T* dv) {
   const int64_t sp = padded(z.s), kp = padded(z.k);
   float* vt = scratch(z.k * sp + z.s * kp + 2 * z.t * kp + 2 * z.t * sp + std::max(z.t, z.s) * kp + z.t * z.s);
   float *kk = vt + z.k * sp, *qq = kk + z.s * kp, *go = qq + z.t * kp, *dw = go + z.t * kp, *w = dw + z.t * sp;
@@ -311,40 +362,43 @@ void attention_backward(const Attention* shape, const float* q, const float* k, 
       if (dropout)
         for (int64_t t = 0; t < z.t; ++t)
           for (int64_t s = 0; s < z.s; ++s) w[t * sp + s] *= factors[t * z.s + s];
-      const int64_t place_q = b * z.q[0] + h * z.q[1];
-      const int64_t place_k = b * z.key[0] + h * z.key[1], place_v = b * z.v[0] + h * z.v[1];
       multiply(z.t, kp, z.s, dw, sp, 1, kk, result);
-      for (int64_t t = 0; t < z.t; ++t) std::memcpy(dq + place_q + t * z.q[2], result + t * kp, z.k * sizeof(float));
+      unpack(z.t, z.k, result, kp, dq + b * z.q[0] + h * z.q[1], z.q[2]);
       multiply(z.s, kp, z.t, dw, 1, sp, qq, result);
-      for (int64_t s = 0; s < z.s; ++s) std::memcpy(dk + place_k + s * z.key[2], result + s * kp, z.k * sizeof(float));
+      unpack(z.s, z.k, result, kp, dk + b * z.key[0] + h * z.key[1], z.key[2]);
       multiply(z.s, kp, z.t, w, 1, sp, go, result);
-      for (int64_t s = 0; s < z.s; ++s) std::memcpy(dv + place_v + s * z.v[2], result + s * kp, z.k * sizeof(float));
+      unpack(z.s, z.k, result, kp, dv + b * z.v[0] + h * z.v[1], z.v[2]);
     }
 }
 
 // y = dropout(x), n elements; the gradient goes back by the same call.
-void dropout_apply(const float* x, int64_t n, const Dropout* dropout, float* y) {
+template <typename T>
+void dropout_apply(const T* x, int64_t n, const Dropout& dropout, T* y) {
   constexpr int64_t CHUNK = 1024;
   float factors[CHUNK];
   for (int64_t first = 0; first < n; first += CHUNK) {
     const int64_t count = std::min(CHUNK, n - first);
-    dropout->factors(first, count, factors);
-    for (int64_t i = 0; i < count; ++i) y[first + i] = x[first + i] * factors[i];
+    dropout.factors(first, count, factors);
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES) store(y + first + i, load(x + first + i) * load(factors + i));
+    for (; i < count; ++i) put(y + first + i, get(x + first + i) * factors[i]);
   }
 }
 
 // y = LayerNorm(x + dropout(s)), rows x width; keeps the normalised rows and 1 / deviation for the way back.
-void add_norm_forward(const float* x, const float* s, const float* gain, const float* bias, int64_t rows, int64_t width,
+template <typename T>
+void add_norm_forward(const float* x, const T* s, const float* gain, const float* bias, int64_t rows, int64_t width,
                       float epsilon, const Dropout* dropout, float* normal, float* inverse, float* y) {
   float* factors = scratch(width);
   for (int64_t i = 0; i < rows; ++i) {
     const int64_t at = i * width;
     float* row = normal + at;
+    copy(width, s + at, row);
     if (dropout) {
       dropout->factors(at, width, factors);
-      for (int64_t j = 0; j < width; ++j) row[j] = x[at + j] + s[at + j] * factors[j];
+      for (int64_t j = 0; j < width; ++j) row[j] = x[at + j] + row[j] * factors[j];
     } else {
-      for (int64_t j = 0; j < width; ++j) row[j] = x[at + j] + s[at + j];
+      for (int64_t j = 0; j < width; ++j) row[j] += x[at + j];
     }
     const float mean = sum_over(width, [&](int64_t j, auto kind) { return get(row + j, kind); }) / width;
     const float square = sum_over(width, [&](int64_t j, auto kind) {
@@ -361,8 +415,9 @@ void add_norm_forward(const float* x, const float* s, const float* gain, const f
 }
 
 // Adds to dgain and dbias; writes dx and ds.
+template <typename T>
 void add_norm_backward(const float* grad, const float* normal, const float* inverse, const float* gain, int64_t rows,
-                       int64_t width, const Dropout* dropout, float* dx, float* ds, float* dgain, float* dbias) {
+                       int64_t width, const Dropout* dropout, float* dx, T* ds, float* dgain, float* dbias) {
   float* factors = scratch(width);
   for (int64_t i = 0; i < rows; ++i) {
     const int64_t at = i * width;
@@ -378,17 +433,23 @@ void add_norm_backward(const float* grad, const float* normal, const float* inve
     for (int64_t j = 0; j < width; ++j) dx[at + j] = inverse[i] * (g[j] * gain[j] - mean - n[j] * along);
     if (dropout) {
       dropout->factors(at, width, factors);
-      for (int64_t j = 0; j < width; ++j) ds[at + j] = dx[at + j] * factors[j];
+      for (int64_t j = 0; j < width; ++j) factors[j] *= dx[at + j];
+      copy(width, factors, ds + at);
+    } else {
+      copy(width, dx + at, ds + at);
     }
   }
 }
 
 // Of rows x width logits: each row's log-sum-exp and the target's logit; the logits become softmax, less 1 - smoothing
 // at the target: the gradient but for what is constant over the vocabulary.
-void cross_entropy(float* logits, const int64_t* targets, int64_t rows, int64_t width, float smoothing, float* lse,
+template <typename T>
+void cross_entropy(T* logits, const int64_t* targets, int64_t rows, int64_t width, float smoothing, float* lse,
                    float* target_logit) {
+  float* row = scratch(width);
   for (int64_t i = 0; i < rows; ++i) {
-    float* row = logits + i * width;
+    T* given = logits + i * width;
+    copy(width, given, row);
     target_logit[i] = row[targets[i]];
     const float most = largest(row, width);
     Vec total = {};
@@ -405,7 +466,39 @@ void cross_entropy(float* logits, const int64_t* targets, int64_t rows, int64_t 
     const float inverse = 1.0f / whole;
     for (j = 0; j < width; ++j) row[j] *= inverse;
     row[targets[i]] -= 1.0f - smoothing;
+    copy(width, row, given);
   }
 }
 
-}  // extern "C"
+}  // namespace
+
+// What Python calls: each for tensors in float and in bf16.
+#define KERNELS(T, END)                                                                                                \
+  void attention_forward_##END(const Attention* shape, const T* q, const T* k, const T* v, const uint8_t* mask,        \
+                               float scale, const Dropout* dropout, float* weights, T* out) {                          \
+    attention_forward(*shape, q, k, v, mask, scale, dropout, weights, out);                                            \
+  }                                                                                                                    \
+  void attention_backward_##END(const Attention* shape, const T* q, const T* k, const T* v, const float* weights,      \
+                                const T* grad, float scale, const Dropout* dropout, T* dq, T* dk, T* dv) {             \
+    attention_backward(*shape, q, k, v, weights, grad, scale, dropout, dq, dk, dv);                                    \
+  }                                                                                                                    \
+  void dropout_apply_##END(const T* x, int64_t n, const Dropout* dropout, T* y) { dropout_apply(x, n, *dropout, y); }  \
+  void add_norm_forward_##END(const float* x, const T* s, const float* gain, const float* bias, int64_t rows,          \
+                              int64_t width, float epsilon, const Dropout* dropout, float* normal, float* inverse,     \
+                              float* y) {                                                                              \
+    add_norm_forward(x, s, gain, bias, rows, width, epsilon, dropout, normal, inverse, y);                             \
+  }                                                                                                                    \
+  void add_norm_backward_##END(const float* grad, const float* normal, const float* inverse, const float* gain,        \
+                               int64_t rows, int64_t width, const Dropout* dropout, float* dx, T* ds, float* dgain,    \
+                               float* dbias) {                                                                         \
+    add_norm_backward(grad, normal, inverse, gain, rows, width, dropout, dx, ds, dgain, dbias);                        \
+  }                                                                                                                    \
+  void cross_entropy_##END(T* logits, const int64_t* targets, int64_t rows, int64_t width, float smoothing,            \
+                           float* lse, float* target_logit) {                                                          \
+    cross_entropy(logits, targets, rows, width, smoothing, lse, target_logit);                                         \
+  }
+
+extern "C" {
+KERNELS(float, float)
+KERNELS(Bf16, bf16)
+}

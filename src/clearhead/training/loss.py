@@ -48,16 +48,18 @@ class LinearCrossEntropy(torch.autograd.Function):
         smoothed = hidden.new_zeros((), dtype=torch.float64)
         plain = hidden.new_zeros((), dtype=torch.float64)
         rows = max(1, (CHUNK_BYTES if hidden.device.type == "cpu" else CHUNK_BYTES_GPU) // (4 * vocabulary_size))
-        buffer = hidden.new_empty(min(rows, len(hidden)), vocabulary_size, dtype=torch.float32)
+        own = library.loaded() is not None and hidden.device.type == "cpu"
+        # Our kernel computes with floats whatever the logits' format is; PyTorch's operations need them as floats.
+        buffer = hidden.new_empty(min(rows, len(hidden)), vocabulary_size, dtype=products if own else torch.float32)
         for h, y, first in zip(hidden.split(rows), targets.split(rows), range(0, len(hidden), rows)):
             h = h.to(products)
             logits = buffer[: len(h)]
-            if products == torch.float32:
+            if products == buffer.dtype:
                 torch.mm(h, matrix.t(), out=logits)
             else:
                 logits.copy_(torch.mm(h, matrix.t()))
             mean_logit = h.float() @ mean_weight
-            if library.loaded() is not None and logits.device.type == "cpu":
+            if own:
                 lse, target_logit = kernels.cross_entropy_(logits, y, smoothing)
             else:
                 lse, target_logit = cross_entropy_(logits, y, smoothing)
