@@ -10,11 +10,15 @@ from clearhead.runs.log import read_log
 
 
 class Report(NamedTuple):
-    """What a program says of itself; tokens_per_s: target tokens a second since the report before."""
+    """What a program says of itself since its last report.
+
+    tokens_per_s: target tokens a second; tokens: how many those were, 0 where it does not say.
+    """
 
     step: int
     at_s: float
     tokens_per_s: float
+    tokens: int = 0
 
 
 class Window(NamedTuple):
@@ -32,7 +36,7 @@ class Window(NamedTuple):
 def reports_of(log: Path) -> list[Report]:
     """Return the reports in a run folder's log.jsonl."""
     said = [event for event in read_log(log) if event["event"] == "Progress"]
-    return [Report(event["step"], event["elapsed_s"], event["tokens_per_s"]) for event in said]
+    return [Report(event["step"], event["elapsed_s"], event["tokens_per_s"], event.get("tokens", 0)) for event in said]
 
 
 def window_of(reports: list[Report], first: int, last: int, every: int) -> Window:
@@ -44,5 +48,5 @@ def window_of(reports: list[Report], first: int, last: int, every: int) -> Windo
     window = [report for report in reports if first <= report.step <= last]
     if [report.step for report in window] != list(range(first, last + 1, every)):
         raise ValueError(f"reports of steps {[report.step for report in reports]}: the window is not covered")
-    tokens = sum(late.tokens_per_s * (late.at_s - early.at_s) for early, late in pairwise(window))
+    tokens = sum(late.tokens or late.tokens_per_s * (late.at_s - early.at_s) for early, late in pairwise(window))
     return Window(last - first, tokens, window[-1].at_s - window[0].at_s)

@@ -97,7 +97,7 @@ def test_clearhead_is_measured_by_the_tokens_that_it_trained_on(prepared):
     tokenizer = RunFolder.open(prepared.work / "run").tokenizers().tgt
     batches = [tgt for _, tgt in read_batches(prepared.prepared / BATCHES)]
     tokens = sum(len(row) for tgt in batches[5:10] for row in tgt)
-    assert found.tokens_per_update == pytest.approx(tokens / 5, rel=0.03)  # the log's own writing takes time too
+    assert found.tokens_per_update == pytest.approx(tokens / 5)
     lines = (prepared.data / "train.de").read_text(encoding="utf-8").splitlines()
     assert found.tokens_per_pair == pytest.approx(sum(len(tokenizer.encode(line)) + 1 for line in lines) / len(lines))
     assert found.tokens_per_s * found.s_per_update == pytest.approx(found.tokens_per_update)

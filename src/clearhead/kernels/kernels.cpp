@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -446,10 +447,14 @@ void add_norm_backward(const float* grad, const float* normal, const float* inve
 template <typename T>
 void cross_entropy(T* logits, const int64_t* targets, int64_t rows, int64_t width, float smoothing, float* lse,
                    float* target_logit) {
-  float* row = scratch(width);
+  constexpr bool in_place = std::is_same_v<T, float>;
   for (int64_t i = 0; i < rows; ++i) {
     T* given = logits + i * width;
-    copy(width, given, row);
+    float* row;
+    if constexpr (in_place)
+      row = given;
+    else
+      copy(width, given, row = scratch(width));
     target_logit[i] = row[targets[i]];
     const float most = largest(row, width);
     Vec total = {};
@@ -466,7 +471,7 @@ void cross_entropy(T* logits, const int64_t* targets, int64_t rows, int64_t widt
     const float inverse = 1.0f / whole;
     for (j = 0; j < width; ++j) row[j] *= inverse;
     row[targets[i]] -= 1.0f - smoothing;
-    copy(width, row, given);
+    if constexpr (!in_place) copy(width, row, given);
   }
 }
 

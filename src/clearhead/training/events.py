@@ -27,7 +27,7 @@ class Progress:
 
     loss: label-smoothed cross-entropy per target token, in nats.
     nll: plain cross-entropy per target token, in nats.
-    tokens_per_s: target tokens (no padding) per second of wall time.
+    tokens_per_s: target tokens (no padding) per second of wall time; tokens: how many those were.
     grad_norm: mean norm of the gradient before clipping.
     """
 
@@ -40,6 +40,7 @@ class Progress:
     tokens_per_s: float
     elapsed_s: float
     remaining_s: float
+    tokens: int = 0
 
 
 @dataclass(frozen=True)

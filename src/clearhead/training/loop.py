@@ -265,6 +265,7 @@ class Training:
             tokens_per_s=since.tokens / seconds,
             elapsed_s=elapsed,
             remaining_s=left * seconds / since.steps,
+            tokens=since.tokens,
         )
 
     def _skipped(self, at: Position, indexes: np.ndarray) -> Skipped:
