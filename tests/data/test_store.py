@@ -161,8 +161,12 @@ def _replace(path):
     path.write_bytes(b'{"checksum": 0, "key": {}}')
 
 
+def _half_a_character(path):
+    path.write_bytes(b'{"checksum": 0, "key": "\\ud800"}')
+
+
 @pytest.mark.parametrize("name", ["header.json", "src.tokens", "src.offsets", "tgt.tokens", "tgt.offsets"])
-@pytest.mark.parametrize("harm", [_truncate, _lengthen, _flip, _replace, os.remove])
+@pytest.mark.parametrize("harm", [_truncate, _lengthen, _flip, _replace, _half_a_character, os.remove])
 def test_a_damaged_store_is_made_again(harm, name, config, cache, toy):
     toys = toy.ToyPair()
     path = open_it(config, toys, cache).path

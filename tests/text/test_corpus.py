@@ -195,3 +195,48 @@ def test_counts_add_up_and_become_plain_data():
     both.keep()
     assert both.line().startswith("9 lines = 4 kept + 5 dropped (")
     assert one == LostPairs(3, 2, Counter(empty=1))
+
+
+# --- whatever the bytes are
+
+PIECES = [
+    b"\n",
+    b"\r\n",
+    b"\r",
+    b"\t",
+    b"\0",
+    b"\xff",
+    b"\xed\xa0\x80",
+    b"\xef\xbb\xbf",
+    "\u2028가e\u0301 ".encode(),
+    b"one",
+]
+texts = st.lists(st.sampled_from(PIECES) | st.binary(max_size=6), max_size=25).map(b"".join)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@given(src=texts, tgt=texts, tabbed=st.booleans(), skip=st.booleans(), data=st.data())
+def test_every_line_is_kept_or_dropped_or_named(tmp_path, src, tgt, tabbed, skip, data):
+    zipped = data.draw(st.booleans())
+    written = [gzip.compress(side, mtime=0) if zipped else side for side in (src, tgt)]
+    harmed = zipped and data.draw(st.booleans())
+    if harmed:
+        at = data.draw(st.integers(0, len(written[0]) - 1))
+        written[0] = data.draw(st.sampled_from([written[0][:at], written[0][:at] + b"\xff" + written[0][at + 1 :]]))
+    write(tmp_path, *written)
+    source = TsvColumns(tsv="a") if tabbed else FILES
+    lost = LostPairs()
+    try:
+        kept = list(read_pairs(source, str(tmp_path), skip, lost))
+    except CorpusError as error:
+        about_a_line = {"not-utf8", "line-too-long", "columns", "broken-gzip"}
+        check_error(
+            error, error.code, str(tmp_path), *([str(error.fields["line"])] if error.code in about_a_line else [])
+        )
+        assert error.code in about_a_line | {"empty-file", "line-counts-differ"}
+        assert not skip or error.code in {"broken-gzip", "empty-file", "line-counts-differ"}
+    else:
+        assert lost.lines == lost.kept + lost.dropped.total() and lost.kept == len(kept)
+        assert skip or set(lost.dropped) <= {"empty"}
+        if not harmed:
+            assert lost.lines == src.count(b"\n") + (not src.endswith(b"\n"))

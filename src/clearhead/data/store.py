@@ -180,12 +180,12 @@ def _open(
 def _read_header(folder: Path) -> dict[str, Any]:
     try:
         header = json.loads((folder / "header.json").read_bytes())
-        checksum = header.pop("checksum")
+        whole = header.pop("checksum") == zlib.crc32(_json(header))
     except FileNotFoundError:
         raise _Unfit("not there" if not folder.exists() else "header missing") from None
-    except (ValueError, AttributeError, KeyError, TypeError):
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):  # half a character is a ValueError too
         raise _Unfit("header damaged") from None
-    if checksum != zlib.crc32(_json(header)):
+    if not whole:
         raise _Unfit("header damaged")
     return header
 
