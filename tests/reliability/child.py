@@ -86,6 +86,7 @@ def patch() -> None:
     from clearhead.runs.log import EventLog
     from clearhead.training import loop, update
 
+    loop.SAVE_PAUSES_S = tuple(PLAN.get("pauses", loop.SAVE_PAUSES_S))
     update.derive_seed = reaching("piece", update.derive_seed)  # once a micro-batch
     torch.optim.Adam.step = reaching("updated", torch.optim.Adam.step, after=True)  # before the gradients are dropped
     Transformer.step = reaching("decode", Transformer.step)  # only validation decodes
