@@ -53,6 +53,8 @@ class SelfCache:
             if place.common is not None:
                 buffer[:, :, place.common : place.end] = new
             else:
+                # Shorter rows see these places through their mask only, but zero times a leftover NaN is NaN.
+                buffer[:, :, place.end - keys.shape[2] : place.end] = 0.0
                 rows = torch.arange(len(buffer), device=buffer.device)[:, None]
                 buffer[rows, :, place.positions] = new.transpose(1, 2).to(buffer.dtype)  # indexed: (R, n, H, K)
         return self.keys[:, :, : place.end], self.values[:, :, : place.end]
