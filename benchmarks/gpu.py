@@ -137,7 +137,7 @@ def measure(plan: Plan, folder: Path) -> Row:
     window = window_of(reports, plan.warmup, end, plan.report_every)
     per_update = window.tokens / window.updates, window.seconds / window.updates
     peak = torch.cuda.max_memory_allocated() if plan.device == "cuda" else 0
-    arithmetic = flop_per_token(training.corpora.train, plan, config)
+    arithmetic = flop_per_token(training.task.corpora.train, plan, config)
     return Row(window.tokens_per_s, *per_update, arithmetic, training.micro_batch_tokens, peak)
 
 

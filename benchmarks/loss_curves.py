@@ -125,7 +125,7 @@ def train_plainly(out: Path, settings: list[str]) -> None:
 
     config = read_config(RECIPE, settings)
     training = open_training(config, out, resume=True, device="cpu")  # for its model, corpora and validation
-    model, corpora, wanted = training.model, training.corpora, config.training
+    model, corpora, wanted = training.model, training.task.corpora, config.training
     optimizer = torch.optim.Adam(model.parameters(), betas=wanted.betas, eps=wanted.epsilon, foreach=False)
     done = load(out, model, optimizer)
     order = BatchOrder(corpora.train, wanted.batch_tokens, wanted.seed)
@@ -152,7 +152,7 @@ def train_plainly(out: Path, settings: list[str]) -> None:
             say(out, {"event": "Progress", "step": step, "loss": since[0] / since[1]})
             since = (0.0, 0)
         if step % wanted.validate_every == 0 or step == wanted.max_steps:
-            scores, _ = training.validator.validate(model)
+            scores, _ = training.task.validate(model, training.team)
             say(out, {"event": "Validated", "step": step, "scores": scores})
             save(out, step, model, optimizer)
 

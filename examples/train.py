@@ -19,7 +19,7 @@ def main(src: str, tgt: str, out: str, *settings: str) -> None:
         "training": {"learning_rate": 0.001, "schedule": "inverse-sqrt", "warmup_steps": 1000, "patience": 8},
     }
     training = open_training(make_config(table, settings), Path(out))
-    print(f"training pairs: {training.corpora.lost.line()}")
+    print(f"training pairs: {training.task.corpora.lost.line()}")
 
     for event in training.events():
         match event:

@@ -73,13 +73,48 @@ class BuiltIn(SourceOptions):
     """Which part of it."""
 
 
+class TextFile(SourceOptions):
+    """A file with a text on each line, for tasks on single texts. Plain or gzip."""
+
+    text: str
+    """Path of the file, relative to ``data.root``."""
+
+
+class TsvTexts(SourceOptions):
+    """Texts, alone or in twos, and their labels as columns of a tab-separated file. Plain or gzip."""
+
+    tsv: str
+    """Path of the file, relative to ``data.root``."""
+    text_column: NonNegative
+    """Number of the text's column, from 0."""
+    second_column: NonNegative | None = None
+    """Number of the second text's column where two texts are classified together."""
+    label_column: NonNegative | None = None
+    """Number of the label's column."""
+    header: bool = False
+    """Whether the first line names the columns."""
+    labels: dict[str, str] = Field(default={})
+    """What the file's labels are called in the run ({"0": "NEGATIVE"}); one that is not named here keeps its name."""
+
+
+SOURCES: dict[str, type[SourceOptions]] = {
+    "files": ParallelFiles, "tsv": TsvColumns, "builtin": BuiltIn, "text": TextFile, "texts": TsvTexts,
+}  # fmt: skip
+
+
 def _source_kind(value: Any) -> str:
     keys = value if isinstance(value, dict) else getattr(type(value), "model_fields", ())
-    return "tsv" if "tsv" in keys else "builtin" if "builtin" in keys else "files"
+    if "tsv" in keys:
+        return "texts" if "text_column" in keys else "tsv"
+    return next((kind for kind in ("builtin", "text") if kind in keys), "files")
 
 
 Source = Annotated[
-    Annotated[ParallelFiles, Tag("files")] | Annotated[TsvColumns, Tag("tsv")] | Annotated[BuiltIn, Tag("builtin")],
+    Annotated[ParallelFiles, Tag("files")]
+    | Annotated[TsvColumns, Tag("tsv")]
+    | Annotated[BuiltIn, Tag("builtin")]
+    | Annotated[TextFile, Tag("text")]
+    | Annotated[TsvTexts, Tag("texts")],
     Discriminator(_source_kind),
 ]
 
@@ -107,6 +142,8 @@ class DataConfig(Section):
     ``model.max_positions``."""
     max_ratio: Annotated[float, Field(ge=0.0)] = 0.0
     """A pair whose longer side has more than this many times the shorter side's tokens is dropped; 0 keeps all."""
+    long_texts: Literal["cut", "drop"] = "cut"
+    """What becomes of a single text of more than ``max_tokens``; either is counted. Pairs are always dropped."""
     skip_bad_lines: bool = False
     """Whether a line that is not UTF-8 or is absurdly long is dropped and counted, where it would be an error."""
 
@@ -211,7 +248,11 @@ class TrainingConfig(Section):
     """Number format of the arithmetic; auto takes bf16 where the processor has AMX or the GPU supports it."""
     validate_every: Positive = 1000
     """Steps between validations."""
-    validate_metric: Literal["loss", "bleu", "chrf"] = "loss"
+    mask_whole_words: bool = False
+    """Whether a masked language model is asked whole words."""
+    balance_classes: bool = False
+    """Whether a text of a rare class counts as much more as its class is rarer."""
+    validate_metric: Literal["loss", "bleu", "chrf", "accuracy", "f1"] = "loss"
     """What chooses the best checkpoint and stops early."""
     validate_sentences: Positive = 1000
     """How many validation sentences are decoded (greedily) where the metric needs text, and for the samples."""
@@ -380,7 +421,7 @@ def _with_preset(table: dict[str, Any], where: str) -> dict[str, Any]:
 
 def _as_config_error(error: ValidationError, where: str) -> ConfigError:
     first = error.errors(include_url=False)[0]
-    place = [str(part) for part in first["loc"] if part not in ("files", "tsv", "builtin")]
+    place = [str(part) for part in first["loc"] if part not in SOURCES]
     key = ".".join(place) or "config"
     if first["type"] == "extra_forbidden":
         return ConfigError("unknown-key", where=where, key=key, nearest=_nearest(first["loc"]))
@@ -397,13 +438,13 @@ def _nearest(loc: tuple[int | str, ...]) -> str:
     for part in loc[:-1]:
         if isinstance(part, int):
             continue
-        if part in ("files", "tsv", "builtin"):
-            section = {"files": ParallelFiles, "tsv": TsvColumns, "builtin": BuiltIn}[part]
+        if part in SOURCES:
+            section = SOURCES[part]
         elif part in section.model_fields and isinstance(section.model_fields[part].annotation, type):
             section = section.model_fields[part].annotation
     names = [*section.model_fields, *(["preset"] if section is TransformerConfig else [])]
     close = difflib.get_close_matches(str(loc[-1]), names, n=1, cutoff=0.0)
-    return ".".join([*(str(part) for part in loc[:-1] if part not in ("files", "tsv", "builtin")), close[0]])
+    return ".".join([*(str(part) for part in loc[:-1] if part not in SOURCES), close[0]])
 
 
 def _one_of(value: object, names: list[str]) -> str:

@@ -111,8 +111,8 @@ def test_peers_get_the_batches_that_clearhead_trains_on(prepared, tmp_path):
 
     itself.clearhead(prepared)
     training = open_training(read_config(prepared.work / "run" / "run.toml"), tmp_path / "again", device="cpu")
-    order = loop.BatchOrder(training.corpora.train, QUICK.batch_tokens, seed=1)
-    expected = [[training.corpora.train.pair(int(i)) for i in indexes] for indexes in order.epoch(0)[:10]]
+    order = loop.BatchOrder(training.task.corpora.train, QUICK.batch_tokens, seed=1)
+    expected = [[training.task.corpora.train.pair(int(i)) for i in indexes] for indexes in order.epoch(0)[:10]]
     found = [list(zip(*batch)) for batch in read_batches(prepared.prepared / BATCHES)]
     assert found == expected[: len(found)] and len(found) == 10
     window = prepared.facts()["window"]

@@ -132,7 +132,7 @@ def test_held_out_pairs_are_spread_and_never_trained_on(holdout, count, hundred,
 
 
 def test_what_is_held_out_follows_from_the_seed(hundred, toy):
-    one, again, other = (opened(hundred, toy, seed=seed).valid_text() for seed in (1, 1, 2))
+    one, again, other = (opened(hundred, toy, seed=seed).valid.text(toy.ToyPair()) for seed in (1, 1, 2))
     assert one == again != other
 
 
@@ -148,9 +148,12 @@ def test_validation_text_is_the_lines_without_tags(toy, tmp_path):
     tagged = lines(tmp_path, "valid", [(2, 1), (1, 2), (3, 3)], "v").model_copy(update={"tag": "2de", "weight": 0.5})
     config = DataConfig(root=str(tmp_path), sources=(tagged,), valid=(tagged,))
     corpora = opened(config, toy)
-    assert corpora.valid_text() == [("vv", "v"), ("v", "vv"), ("vvv", "vvv")]
-    assert corpora.valid_text(2) == [("vv", "v"), ("v", "vv")]
-    assert corpora.valid_tags() == ["2de"] * 3 and corpora.valid_tags(2) == ["2de"] * 2
+    assert corpora.valid.text(corpora.tokenizers) == [("vv", "v"), ("v", "vv"), ("vvv", "vvv")]
+    assert corpora.valid.text(corpora.tokenizers, 2) == [("vv", "v"), ("v", "vv")]
+    assert (
+        corpora.valid.tags(corpora.tokenizers) == ["2de"] * 3
+        and corpora.valid.tags(corpora.tokenizers, 2) == ["2de"] * 2
+    )
     assert corpora.valid.pair(0)[0][0] == toy.ToyTokenizer().tag_id("2de")
     assert sorted(corpora.valid.draws(1, 0).tolist()) == [0, 1, 2]  # each once, whatever its source's weight
     assert len(corpora.train.draws(1, 0)) == 1

@@ -30,7 +30,7 @@ def test_multi30k_in_full_batches_with_little_padding(batch_tokens, tmp_path):
     corpora = open_corpora(config, tokenizers, tmp_path, seed=1)
     train, lost = corpora.train, corpora.lost
     assert lost.lines == lost.kept == len(train) == 29_000
-    assert corpora.valid_text() == [
+    assert corpora.valid.text(corpora.tokenizers) == [
         (src, tgt) for (_, src), (_, tgt) in zip(read_lines(CORPUS / "val.en"), read_lines(CORPUS / "val.de"))
     ]
 

@@ -131,7 +131,7 @@ def test_weight_and_tag_do_not_touch_the_store(config, cache, toy):
 def test_a_built_in_corpus_is_known_by_its_pairs(cache, toy, monkeypatch):
     pairs = [("a", "b"), ("c", "d")]
 
-    def read(source, root, skip_bad_lines, lost):
+    def read(source, root, skip_bad_lines, lost, labels):
         for number, (src, tgt) in enumerate(pairs, 1):
             lost.keep()
             yield Pair(number, src, tgt)

@@ -109,12 +109,14 @@ def test_the_shares_of_all_processes_make_up_the_batch(corpus):
         shares = []
         for rank in range(size):
             training.team = Team(rank, size)
-            shares.append(training._pieces(indexes))
+            shares.append(training._pieces(indexes, 0))
         assert len({len(pieces) for pieces in shares}) == 1, "all keep step"
         numbers = [piece.number for pieces in shares for piece in pieces]
         assert sorted(numbers) == list(range(len(numbers))), "each piece has its own dropout"
         counted = [piece.batch for pieces in shares for piece in pieces if piece.counts]
-        assert sum(int(batch.tgt_mask.sum()) for batch in counted) == training._target_tokens(indexes)
+        assert sum(int(batch.tgt_mask.sum()) for batch in counted) == training.task.count(
+            training.task.corpora.train, indexes
+        )
         assert sum(len(batch.src) for batch in counted) == len(indexes)
 
 

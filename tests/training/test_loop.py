@@ -131,7 +131,7 @@ def test_the_best_checkpoint_is_the_run_otherwise(corpus):
 def test_the_lowest_loss_and_the_highest_score_are_best(corpus, metric):
     training = open_training(config(corpus, f"training.validate_metric={metric}"), corpus / "run")
     given = iter([3.0, 1.0, 2.0])
-    training.validator.validate = lambda model: ({metric: next(given, 2.0)}, [])
+    training.task.validate = lambda model, team: ({metric: next(given, 2.0)}, [])
     found = [event.best for event in training.events() if isinstance(event, Validated)]
     assert found == ([True, True, False] if metric == "loss" else [True, False, False])
 
@@ -168,11 +168,11 @@ def test_validation_decodes_with_the_tag_that_training_used(corpus):
     table = config(corpus).model_dump(exclude_none=True)
     table["data"] |= {"sources": [same, reverse], "valid": [reverse, same]}
     training = open_training(make_config(table), corpus / "run")
-    validator = training.validator
-    assert validator.tags == ["rev"] * 4  # the first sentences are of the first source
-    tag = training.corpora.tokenizers.src.tag_id("rev")
+    task = training.task
+    assert task.tags == ["rev"] * 4  # the first sentences are of the first source
+    tag = training.task.corpora.tokenizers.src.tag_id("rev")
     seen = []
     encode = training.model.encode
     training.model.encode = lambda src, mask: seen.append(src[:, 0].tolist()) or encode(src, mask)
-    validator.validate(training.model)
+    task.validate(training.model, training.team)
     assert seen[-1] == [tag] * 4

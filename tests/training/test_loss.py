@@ -27,6 +27,23 @@ def test_equals_torch(smoothing, rows_a_chunk, monkeypatch):
     torch.testing.assert_close(torch.autograd.grad(ours * 3, [hidden, weight]), expected_grads, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_bias_equals_torchs(smoothing, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK_BYTES", 3 * 4 * 50)
+    torch.manual_seed(0)
+    hidden, weight, bias = (torch.randn(*shape, requires_grad=True) for shape in ((10, 8), (50, 8), (50,)))
+    targets = torch.randint(50, (10,))
+    expected = F.cross_entropy(hidden @ weight.T + bias, targets, label_smoothing=smoothing, reduction="sum") / 7
+    ours, plain = linear_cross_entropy(hidden, weight, targets, smoothing, 1 / 7, bias)
+    torch.testing.assert_close(ours, expected)
+    torch.testing.assert_close(plain, F.cross_entropy(hidden @ weight.T + bias, targets, reduction="sum").detach())
+    grads = torch.autograd.grad(expected * 3, [hidden, weight, bias])
+    torch.testing.assert_close(torch.autograd.grad(ours * 3, [hidden, weight, bias]), grads, atol=1e-5, rtol=1e-5)
+    frozen = hidden.detach(), weight.detach()
+    ours, _ = linear_cross_entropy(*frozen, targets, smoothing, 1 / 7, bias)
+    torch.testing.assert_close(torch.autograd.grad(ours * 3, bias), grads[2:], atol=1e-5, rtol=1e-5)
+
+
 def test_extreme_logits_stay_finite():
     hidden = torch.tensor([[200.0, 0.0], [0.0, 200.0]], requires_grad=True)
     weight = torch.eye(2).repeat(2, 1).requires_grad_()

@@ -48,9 +48,9 @@ def test_the_largest_halving_that_fits(monkeypatch, workers):
             "memory_limit",
             lambda _, tokens=tokens: (state + 1.01 * workers * tokens * per_token) / memory.SHARE,
         )
-        assert micro_batch_tokens(model, model.device, 6000, longest, workers) == tokens
+        assert micro_batch_tokens(model, model.device, 6000, longest, 50, workers) == tokens
     monkeypatch.setattr(memory, "memory_limit", lambda _: 0)
-    assert micro_batch_tokens(model, model.device, 6000, longest, workers) == 1, "one pair at a time is all one can do"
+    assert micro_batch_tokens(model, model.device, 6000, longest, 50, workers) == 1  # a pair at a time
 
 
 def test_a_containers_limit_counts(monkeypatch, tmp_path):

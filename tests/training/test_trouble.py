@@ -184,14 +184,14 @@ def test_a_stop_waits_for_no_validation_and_resuming_makes_up_for_it(corpus):  #
 
     asked = []
     first = open_training(config(corpus), corpus / "run", should_stop=lambda: bool(asked))
-    loss = first.validator.loss
+    loss = first.task.loss
 
-    def loss_with_a_stop_in_it(model):
+    def loss_with_a_stop_in_it(model, smoothing):
         if first.position.step == 10:
             asked.append(True)
-        return loss(model)
+        return loss(model, smoothing)
 
-    first.validator.loss = loss_with_a_stop_in_it
+    first.task.loss = loss_with_a_stop_in_it
     events = list(first.events())
     assert events[-1].reason == "interrupted" and events[-1].step == 10
     assert [event.step for event in events if isinstance(event, Validated)] == [5]
@@ -269,8 +269,8 @@ def test_a_batch_that_is_not_finite_is_skipped_named_and_harmless(corpus):  # no
     number = [int(pair.removeprefix("1:")) for pair in skipped.pairs]
     assert all(1 <= n <= 400 for n in number)
     lines = (corpus / "train.src").read_text().splitlines()
-    indexes = BatchOrder(training.corpora.train, 300, training.config.training.seed).epoch(0)[2]
-    found = [training.corpora.tokenizers.src.decode(training.corpora.train.pair(int(i))[0]) for i in indexes]
+    indexes = BatchOrder(training.task.corpora.train, 300, training.config.training.seed).epoch(0)[2]
+    found = [training.task.corpora.tokenizers.src.decode(training.task.corpora.train.pair(int(i))[0]) for i in indexes]
     assert found == [lines[n - 1] for n in number]  # the numbers are those of the file's lines
     for checkpoint in training.run.checkpoints_path.glob("step-*"):
         kept = load_checkpoint(checkpoint)

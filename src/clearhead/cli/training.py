@@ -104,7 +104,7 @@ class Record:
 
 def _begin_log(training: Training) -> EventLog:
     """Open the log where the training stands, and note what its corpora are."""
-    log, step, corpora = EventLog(training.run.log_path), training.position.step, training.corpora
+    log, step, corpora = EventLog(training.run.log_path), training.position.step, training.task.corpora
     damaged = log.rewind(step)
     if damaged:
         print(f"not used: {damaged} damaged lines at the end of {log.path}", file=sys.stderr)
@@ -117,7 +117,7 @@ def _begin_log(training: Training) -> EventLog:
 
 def opening_lines(training: Training) -> list[str]:
     """Return what a user should know before the first step: what became of every line, and what computes."""
-    corpora, device = training.corpora, training.device
+    corpora, device = training.task.corpora, training.device
     lines = [f"training pairs: {corpora.lost.line()}"]
     if corpora.held_out:
         lines.append(f"validation pairs: {corpora.held_out:,} held out of training")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -35,73 +37,48 @@ class Part:
     tag_id: int | None = None
 
 
-class ParallelCorpus:
-    """Pairs numbered from 0, part after part; their tokens stay on disk until a batch asks for them.
+class Mixture:
+    """Rows of several parts seen as one, numbered from 0, part after part; each part is drawn by its weight.
 
-    src_lengths, tgt_lengths: (len,) int32 tokens of each side as the model sees it: with eos and the source's tag.
+    Args:
+        counts: how many rows each part gives; all its pairs, but for texts that are packed.
+
+    src_lengths, tgt_lengths: (len,) int32 tokens of each row as a model sees them; set by the kind of corpus.
     """
 
-    def __init__(self, parts: Sequence[Part], src_eos_id: int, tgt_eos_id: int) -> None:
+    src_lengths: np.ndarray
+    tgt_lengths: np.ndarray
+
+    def __init__(self, parts: Sequence[Part], counts: Sequence[int]) -> None:
         self.parts = tuple(parts)
-        self.src_eos_id = src_eos_id
-        self.tgt_eos_id = tgt_eos_id
-        self.starts = np.cumsum([0, *(len(part.rows) for part in self.parts)])
-        """(parts + 1,): pair i belongs to part p where starts[p] <= i < starts[p + 1]."""
-        nothing = [np.zeros(0, np.int32)]
-        self.src_lengths = np.concatenate(
-            nothing + [_src_lengths(part.store, part.tag_id)[part.rows] for part in parts]
-        )
-        self.tgt_lengths = np.concatenate(nothing + [_tgt_lengths(part.store)[part.rows] for part in parts])
+        self.starts = np.cumsum([0, *counts])
+        """(parts + 1,): row i belongs to part p where starts[p] <= i < starts[p + 1]."""
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
-    def pair(self, i: int) -> tuple[list[int], list[int]]:
-        """Return pair ``i``'s source and target token ids, each ending in eos, the source starting with its tag."""
+    def owner(self, i: int) -> tuple[Part, int]:
+        """Return the part that row ``i`` belongs to, and its number in it."""
         p = int(np.searchsorted(self.starts, i, side="right")) - 1
-        part = self.parts[p]
-        row = part.rows[i - self.starts[p]]
-        tag = [] if part.tag_id is None else [part.tag_id]
-        src, tgt = part.store.src[row].tolist(), part.store.tgt[row].tolist()
-        return [*tag, *src, self.src_eos_id], [*tgt, self.tgt_eos_id]
+        return self.parts[p], int(i - self.starts[p])
 
     def origins(self, indexes: np.ndarray) -> tuple[str, ...]:
-        """Return where pairs come from, to a reader: "2:17" is the 17th pair read from the second source.
+        """Return where rows come from, to a reader: "2:17" is the 17th pair read from the second source.
 
         Where nothing was dropped on reading, that is its line (with a header, the line after it).
         """
         owner = np.searchsorted(self.starts, indexes, side="right") - 1
-        return tuple(f"{p + 1}:{self.parts[p].rows[i - self.starts[p]] + 1}" for p, i in zip(owner, indexes))
-
-    def src_rows(self, indexes: np.ndarray, pad_id: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the pairs' source ids (B, S) int64, ``pad_id`` after each row's end, and their lengths (B,)."""
-        lengths = self.src_lengths[indexes]
-        out = np.full((len(indexes), lengths.max(initial=0)), pad_id, np.int64)
-        for part, places, rows in self._by_part(indexes):
-            first = 0 if part.tag_id is None else 1
-            out[places, :first] = part.tag_id or 0
-            _fill(out, places, first, part.store.src, rows)
-        out[np.arange(len(indexes)), lengths - 1] = self.src_eos_id
-        return out, lengths
-
-    def tgt_rows(self, indexes: np.ndarray, pad_id: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the pairs' target ids (B, T) int64, ``pad_id`` after each row's end, and their lengths (B,)."""
-        lengths = self.tgt_lengths[indexes]
-        out = np.full((len(indexes), lengths.max(initial=0)), pad_id, np.int64)
-        for part, places, rows in self._by_part(indexes):
-            _fill(out, places, 0, part.store.tgt, rows)
-        out[np.arange(len(indexes)), lengths - 1] = self.tgt_eos_id
-        return out, lengths
+        return tuple(f"{p + 1}:{self._number(p, int(i - self.starts[p])) + 1}" for p, i in zip(owner, indexes))
 
     def draws(self, seed: int, epoch: int) -> np.ndarray:
-        """Return the pairs that epoch ``epoch`` consists of, by weight, in no particular order: int64 indexes.
+        """Return the rows that epoch ``epoch`` consists of, by weight, in no particular order: int64 indexes.
 
         A part with weight 2 comes twice whole. The fraction of a weight is a window that moves on from epoch to epoch
-        over one shuffled circle of the part's pairs, so that with 0.5 every pair comes in every second epoch.
+        over one shuffled circle of the part's rows, so that with 0.5 every row comes in every second epoch.
         """
         drawn = [np.zeros(0, np.int64)]
-        for number, (part, start) in enumerate(zip(self.parts, self.starts)):
-            n, whole = len(part.rows), int(part.weight)
+        for number, part in enumerate(self.parts):
+            start, n, whole = self.starts[number], int(np.diff(self.starts)[number]), int(part.weight)
             drawn += [np.arange(start, start + n)] * whole
             share = (part.weight - whole) * n
             window = np.arange(int(epoch * share), int((epoch + 1) * share))
@@ -109,21 +86,92 @@ class ParallelCorpus:
                 drawn.append(generator(seed, "weight", number).permutation(n)[window % n] + start)
         return np.concatenate(drawn)
 
-    def _by_part(self, indexes: np.ndarray) -> Iterator[tuple[Part, np.ndarray, np.ndarray]]:
-        """Yield each part that the pairs touch, at which places of ``indexes``, and their rows in its store."""
+    def by_part(self, indexes: np.ndarray) -> Iterator[tuple[Part, np.ndarray, np.ndarray]]:
+        """Yield each part that the rows touch, at which places of ``indexes``, and their numbers in it."""
         owner = np.searchsorted(self.starts, indexes, side="right") - 1
         for p in np.unique(owner):
             places = np.flatnonzero(owner == p)
-            yield self.parts[p], places, self.parts[p].rows[indexes[places] - self.starts[p]]
+            yield self.parts[p], places, indexes[places] - self.starts[p]
+
+    def _number(self, part: int, row: int) -> int:
+        """Which pair of its source a part's row is, or begins in."""
+        return int(self.parts[part].rows[row])
 
 
-def _fill(out: np.ndarray, places: np.ndarray, first: int, sentences: Sentences, rows: np.ndarray) -> None:
-    """Write each sentence ``rows[k]`` into ``out[places[k], first:]``."""
-    begins, ends = sentences.offsets[rows], sentences.offsets[rows + 1]
-    total = int((ends - begins).sum())
-    row = np.repeat(np.arange(len(rows)), ends - begins)  # (total,): which sentence each token belongs to
-    column = np.arange(total) - np.repeat(np.cumsum(ends - begins) - (ends - begins), ends - begins)
-    out[places[row], first + column] = sentences.tokens[begins[row] + column]
+class ParallelCorpus(Mixture):
+    """Pairs of sentences; their tokens stay on disk until a batch asks for them.
+
+    src_lengths, tgt_lengths: with eos and the source's tag.
+    """
+
+    def __init__(self, parts: Sequence[Part], src_eos_id: int, tgt_eos_id: int) -> None:
+        super().__init__(parts, [len(part.rows) for part in parts])
+        self.src_eos_id = src_eos_id
+        self.tgt_eos_id = tgt_eos_id
+        nothing = [np.zeros(0, np.int32)]
+        self.src_lengths = np.concatenate(
+            nothing + [_src_lengths(part.store, part.tag_id)[part.rows] for part in parts]
+        )
+        self.tgt_lengths = np.concatenate(nothing + [_tgt_lengths(part.store)[part.rows] for part in parts])
+
+    def pair(self, i: int) -> tuple[list[int], list[int]]:
+        """Return pair ``i``'s source and target token ids, each ending in eos, the source starting with its tag."""
+        part, number = self.owner(i)
+        row = part.rows[number]
+        tag = [] if part.tag_id is None else [part.tag_id]
+        src, tgt = part.store.src[row].tolist(), part.store.tgt[row].tolist()
+        return [*tag, *src, self.src_eos_id], [*tgt, self.tgt_eos_id]
+
+    def text(self, tokenizers: TokenizerPair, limit: int | None = None) -> list[tuple[str, str]]:
+        """Return the first ``limit`` pairs as NFC text without tags, in the corpus' order."""
+        pairs = [self.pair(i) for i in range(len(self))[:limit]]
+        sources = tokenizers.src.decode_batch([src for src, _ in pairs])
+        return list(zip(sources, tokenizers.tgt.decode_batch([tgt for _, tgt in pairs])))
+
+    def tags(self, tokenizers: TokenizerPair, limit: int | None = None) -> list[str]:
+        """Return the language tag's name of each of the first ``limit`` pairs, "" where it has none."""
+        tags = [
+            "" if part.tag_id is None else tokenizers.src.token_text(part.tag_id)[1:-1]
+            for part in self.parts
+            for _ in part.rows
+        ]
+        return tags[:limit]
+
+    def src_rows(self, indexes: np.ndarray, pad_id: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pairs' source ids (B, S) int64, ``pad_id`` after each row's end, and their lengths (B,)."""
+        lengths = self.src_lengths[indexes]
+        out = np.full((len(indexes), lengths.max(initial=0)), pad_id, np.int64)
+        for part, places, numbers in self.by_part(indexes):
+            first = 0 if part.tag_id is None else 1
+            out[places, :first] = part.tag_id or 0
+            fill(out, places, np.full(len(places), first), part.store.src, part.rows[numbers])
+        out[np.arange(len(indexes)), lengths - 1] = self.src_eos_id
+        return out, lengths
+
+    def tgt_rows(self, indexes: np.ndarray, pad_id: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pairs' target ids (B, T) int64, ``pad_id`` after each row's end, and their lengths (B,)."""
+        lengths = self.tgt_lengths[indexes]
+        out = np.full((len(indexes), lengths.max(initial=0)), pad_id, np.int64)
+        for part, places, numbers in self.by_part(indexes):
+            fill(out, places, np.zeros(len(places), np.int64), part.store.tgt, part.rows[numbers])
+        out[np.arange(len(indexes)), lengths - 1] = self.tgt_eos_id
+        return out, lengths
+
+
+def fill(
+    out: np.ndarray,
+    places: np.ndarray,
+    first: np.ndarray,
+    sentences: Sentences,
+    rows: np.ndarray,
+    keep: np.ndarray | None = None,
+) -> None:
+    """Write each sentence ``rows[k]`` into ``out[places[k], first[k]:]``, of it ``keep[k]`` tokens or all."""
+    begins = sentences.offsets[rows]
+    lengths = sentences.offsets[rows + 1] - begins if keep is None else keep
+    row = np.repeat(np.arange(len(rows)), lengths)  # (total,): which sentence each token belongs to
+    column = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    out[places[row], first[row] + column] = sentences.tokens[begins[row] + column]
 
 
 def _src_lengths(store: TokenStore, tag_id: int | None) -> np.ndarray:
@@ -137,80 +185,100 @@ def _tgt_lengths(store: TokenStore) -> np.ndarray:
 # --- opening what a config names ----------------------------------------------------------------------------------
 
 
+C = TypeVar("C", bound=Mixture, covariant=True)
+
+
 @dataclass(frozen=True)
-class Corpora:
+class Corpora(Generic[C]):
     """A run's two corpora and what became of every line.
 
     lost: the training sources' lines; its ``kept`` is the training pairs and the ``held_out`` ones together.
     valid_lost: the validation sources' lines; empty where the validation pairs were held out of training.
     """
 
-    train: ParallelCorpus
-    valid: ParallelCorpus
+    train: C
+    valid: C
     lost: LostPairs
     valid_lost: LostPairs
     held_out: int
     tokenizers: TokenizerPair
 
-    def valid_text(self, limit: int | None = None) -> list[tuple[str, str]]:
-        """Return the first ``limit`` validation pairs as NFC text without tags, in the corpus' order."""
-        pairs = [self.valid.pair(i) for i in range(len(self.valid))[:limit]]
-        sources = self.tokenizers.src.decode_batch([src for src, _ in pairs])
-        return list(zip(sources, self.tokenizers.tgt.decode_batch([tgt for _, tgt in pairs])))
 
-    def valid_tags(self, limit: int | None = None) -> list[str]:
-        """Return the language tag's name of each of the first ``limit`` validation pairs, "" where it has none."""
-        tags = [
-            "" if part.tag_id is None else self.tokenizers.src.token_text(part.tag_id)[1:-1]
-            for part in self.valid.parts
-            for _ in part.rows
-        ]
-        return tags[:limit]
+@dataclass(frozen=True)
+class Layout(Generic[C]):
+    """How a task lays out what its sources give.
+
+    part: what is taken of a source's tokens, and how many pairs were dropped for which reason.
+    corpus: a corpus of such parts.
+    labels: those that texts may have, where they must have one.
+    """
+
+    part: Callable[[TokenStore, Source], tuple[Part, dict[str, int]]]
+    corpus: Callable[[list[Part]], C]
+    labels: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Opener:
+    """Opens sources, tokenising what ``cache`` does not hold; ``on_progress`` is told."""
+
+    config: DataConfig
+    tokenizers: TokenizerPair
+    cache: Path
+    seed: int
+    on_progress: Progress | None = None
+
+    def corpora(self, train: Layout[C], valid: Layout[C]) -> Corpora[C]:
+        """Open the training and validation corpora.
+
+        Where ``config.valid`` is empty, ``holdout`` pairs, a twentieth at most, spread evenly over the corpus and
+        chosen by ``seed`` alone, are taken out of training.
+
+        Raises:
+            CorpusError: a source is wrong, no pair is left to train on or to validate on.
+            MachineError: the cache cannot be written.
+        """
+        parts, lost = self._parts(self.config.sources, train)
+        if self.config.valid:
+            held, valid_lost = self._parts(self.config.valid, valid)
+            held, held_out = [replace(part, weight=1.0) for part in held], 0
+        else:
+            parts, held, held_out = _hold_out(parts, self.config.holdout, self.seed)
+            valid_lost = LostPairs()
+        return Corpora(train.corpus(parts), valid.corpus(held), lost, valid_lost, held_out, self.tokenizers)
+
+    def _parts(self, sources: Sequence[Source], layout: Layout[C]) -> tuple[list[Part], LostPairs]:
+        config, parts, lost = self.config, [], LostPairs()
+        for source in sources:
+            told = self.on_progress and partial(self.on_progress, source)
+            store = open_store(
+                source, config.root, config.skip_bad_lines, self.tokenizers, self.cache, told, layout.labels
+            )
+            part, dropped = layout.part(store, source)
+            parts.append(part)
+            lost += _with_dropped(store.lost, dropped)
+        if not sum(len(part.rows) for part in parts):
+            raise CorpusError("no-pairs-left", lost=lost.line())
+        return parts, lost
 
 
 def open_corpora(
     config: DataConfig, tokenizers: TokenizerPair, cache: Path, seed: int, on_progress: Progress | None = None
-) -> Corpora:
-    """Open the training and validation corpora of ``config``, tokenising what ``cache`` does not hold.
+) -> Corpora[ParallelCorpus]:
+    """Open the parallel corpora of ``config``; see ``Opener``.
 
     Validation pairs are dropped where longer than ``max_tokens`` (a model could not take them), never for their ratio.
-    Where ``config.valid`` is empty, ``holdout`` pairs, a twentieth at most, spread evenly over the corpus and chosen by
-    ``seed`` alone, are taken out of training.
-
-    Raises:
-        CorpusError: a source is wrong, no pair is left to train on or to validate on.
-        MachineError: the cache cannot be written.
     """
-    parts, lost = _open_parts(config.sources, config, config.max_ratio, tokenizers, cache, on_progress)
-    if config.valid:
-        valid, valid_lost = _open_parts(config.valid, config, 0.0, tokenizers, cache, on_progress)
-        valid, held_out = [replace(part, weight=1.0) for part in valid], 0
-    else:
-        parts, valid, held_out = _hold_out(parts, config.holdout, seed)
-        valid_lost = LostPairs()
-    eos = tokenizers.src.eos_id, tokenizers.tgt.eos_id
-    return Corpora(ParallelCorpus(parts, *eos), ParallelCorpus(valid, *eos), lost, valid_lost, held_out, tokenizers)
 
+    def layout(max_ratio: float) -> Layout[ParallelCorpus]:
+        def part(store: TokenStore, source: Source) -> tuple[Part, dict[str, int]]:
+            tag_id = tokenizers.src.tag_id(source.tag) if source.tag else None
+            return _filter(store, tag_id, source.weight, config.max_tokens, max_ratio)
 
-def _open_parts(
-    sources: Sequence[Source],
-    config: DataConfig,
-    max_ratio: float,
-    tokenizers: TokenizerPair,
-    cache: Path,
-    on_progress: Progress | None,
-) -> tuple[list[Part], LostPairs]:
-    parts, lost = [], LostPairs()
-    for source in sources:
-        told = None if on_progress is None else (lambda done, source=source: on_progress(source, done))
-        store = open_store(source, config.root, config.skip_bad_lines, tokenizers, cache, told)
-        tag_id = tokenizers.src.tag_id(source.tag) if source.tag else None
-        part, dropped = _filter(store, tag_id, source.weight, config.max_tokens, max_ratio)
-        parts.append(part)
-        lost += _with_dropped(store.lost, dropped)
-    if not sum(len(part.rows) for part in parts):
-        raise CorpusError("no-pairs-left", lost=lost.line())
-    return parts, lost
+        eos = tokenizers.src.eos_id, tokenizers.tgt.eos_id
+        return Layout(part, lambda parts: ParallelCorpus(parts, *eos))
+
+    return Opener(config, tokenizers, cache, seed, on_progress).corpora(layout(config.max_ratio), layout(0.0))
 
 
 def _filter(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clearhead.data.corpus import ParallelCorpus
+from clearhead.data.corpus import Mixture
 from clearhead.data.randomness import generator
 
 
@@ -18,7 +18,7 @@ class BatchOrder:
         seed: the run's seed.
     """
 
-    def __init__(self, corpus: ParallelCorpus, batch_tokens: int, seed: int) -> None:
+    def __init__(self, corpus: Mixture, batch_tokens: int, seed: int) -> None:
         self.corpus = corpus
         self.batch_tokens = batch_tokens
         self.seed = seed
@@ -38,7 +38,7 @@ class BatchOrder:
         return [batches[i] for i in random.permutation(len(batches))]
 
 
-def micro_batches(indexes: np.ndarray, corpus: ParallelCorpus, micro_batch_tokens: int) -> list[np.ndarray]:
+def micro_batches(indexes: np.ndarray, corpus: Mixture, micro_batch_tokens: int) -> list[np.ndarray]:
     """Cut one batch into pieces that a machine holds: rows times longest side at most ``micro_batch_tokens``.
 
     Each pair is in one piece; the longest come first (what memory suffices for the first suffices for all), and within
@@ -50,7 +50,7 @@ def micro_batches(indexes: np.ndarray, corpus: ParallelCorpus, micro_batch_token
     return _cut(indexes[by_length], longest[by_length], micro_batch_tokens)
 
 
-def _longest(corpus: ParallelCorpus, pairs: np.ndarray) -> np.ndarray:
+def _longest(corpus: Mixture, pairs: np.ndarray) -> np.ndarray:
     """Each pair's longer side, in the smallest type that holds it: numpy sorts 16 bits by radix, ten times as fast."""
     longest = np.maximum(corpus.src_lengths[pairs], corpus.tgt_lengths[pairs])
     return longest.astype(np.min_scalar_type(longest.max(initial=0)))

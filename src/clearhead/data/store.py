@@ -1,9 +1,10 @@
 """A corpus' tokens on disk, made once and memory-mapped ever after.
 
-A store is a folder of five files, named by a fingerprint of what it was made from:
+A store is a folder of files, named by a fingerprint of what it was made from:
 
     src.tokens, tgt.tokens      every sentence's token ids, one after the other (uint16, or uint32 where V > 65536)
     src.offsets, tgt.offsets    int64: sentence i is tokens[offsets[i]:offsets[i + 1]]; no special tokens
+    labels                      int32: each text's label, where texts have labels
     header.json                 what it was made from, how long each file is, its CRC-32, and the lost pairs
 
 It is written aside, flushed to the disk and renamed whole, so that a kill at any moment leaves either a store that is
@@ -20,7 +21,7 @@ import shutil
 import stat
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -29,7 +30,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from clearhead.config import ParallelFiles, Source, TsvColumns, expand_root
+from clearhead.config import BuiltIn, ParallelFiles, Source, TextFile, TsvColumns, TsvTexts, expand_root
 from clearhead.errors import CorpusError, MachineError
 from clearhead.text.corpus import LostPairs, Pair, read_pairs
 from clearhead.text.tokenizer import Tokenizer, TokenizerPair
@@ -62,8 +63,10 @@ class Sentences:
 class TokenStore:
     """One source's pairs as token ids.
 
+    tgt: of single texts empty sentences, or the second texts.
     lost: what reading the text dropped; its ``kept`` is the number of pairs here.
     made_because: why the text was tokenised on this opening, and "" where the store was found whole.
+    labels: (pairs,) int32, each the place of its label among those asked for; None where none were.
     """
 
     path: Path
@@ -71,6 +74,7 @@ class TokenStore:
     tgt: Sentences
     lost: LostPairs
     made_because: str
+    labels: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.src.offsets) - 1
@@ -87,8 +91,11 @@ def open_store(
     tokenizers: TokenizerPair,
     cache: Path,
     on_progress: Progress | None = None,
+    labels: Sequence[str] = (),
 ) -> TokenStore:
     """Return the source's tokens, tokenising only where ``cache`` does not hold them whole and up to date.
+
+    labels: those that each text must have one of; none where texts need no label.
 
     The text is taken as unchanged where each file's size and modification time are, or else its SHA-256 is.
 
@@ -96,11 +103,11 @@ def open_store(
         CorpusError: whatever ``read_pairs`` finds wrong, or a file that changed while it was read.
         MachineError: the cache cannot be written.
     """
-    key = _key(source, root, skip_bad_lines, tokenizers)
+    key = _key(source, root, skip_bad_lines, tokenizers, labels)
     folder = cache / hashlib.sha256(_json(key)).hexdigest()[:24]
 
     def pairs(lost: LostPairs) -> Iterator[Pair]:
-        return read_pairs(source, root, skip_bad_lines, lost)
+        return read_pairs(source, root, skip_bad_lines, lost, labels)
 
     try:
         with _locked(folder):
@@ -116,12 +123,22 @@ def open_store(
 # --- what a store is made from ------------------------------------------------------------------------------------
 
 
-def _key(source: Source, root: str, skip_bad_lines: bool, tokenizers: TokenizerPair) -> dict[str, Any]:
+def _key(
+    source: Source, root: str, skip_bad_lines: bool, tokenizers: TokenizerPair, labels: Sequence[str]
+) -> dict[str, Any]:
     """Everything but the text itself that the tokens follow from. Weight and tag belong to the mixing."""
-    names = [source.src, source.tgt] if isinstance(source, ParallelFiles) else []
-    names = [source.tsv] if isinstance(source, TsvColumns) else names
+    match source:
+        case ParallelFiles():
+            names = [source.src, source.tgt]
+        case TextFile():
+            names = [source.text]
+        case TsvColumns() | TsvTexts():
+            names = [source.tsv]
+        case BuiltIn():
+            names = []
     return {
         "format": FORMAT,
+        **({"labels": list(labels)} if labels else {}),
         "source": source.model_dump(mode="json", exclude={"weight", "tag"}),
         "files": [os.path.abspath(os.path.join(expand_root(root), name)) for name in names],
         "skip_bad_lines": skip_bad_lines,
@@ -144,7 +161,7 @@ def _text_of(key: dict[str, Any], pairs: Callable[[LostPairs], Iterator[Pair]]) 
         return [{"stamp": _stamp(path), "sha256": _sha256(path)} for path in key["files"]]
     digest = hashlib.sha256()
     for pair in pairs(LostPairs()):
-        digest.update(_json([pair.src, pair.tgt]))
+        digest.update(_json([pair.src, pair.tgt]))  # a corpus without files has no labels
     return [{"stamp": None, "sha256": digest.hexdigest()}]
 
 
@@ -174,7 +191,7 @@ def _open(
         _check_text(folder, header, key, pairs)
     arrays = {name: _map(folder / name, about) for name, about in header["arrays"].items()}
     src, tgt = (Sentences(arrays[f"{side}.tokens"], arrays[f"{side}.offsets"]) for side in ("src", "tgt"))
-    return TokenStore(folder, src, tgt, _lost(header["lost"]), made_because)
+    return TokenStore(folder, src, tgt, _lost(header["lost"]), made_because, arrays.get("labels"))
 
 
 def _read_header(folder: Path) -> dict[str, Any]:
@@ -279,14 +296,18 @@ def _write(
     with ExitStack() as files:
         src = _SideWriter(part, "src", tokenizers.src, files)
         tgt = _SideWriter(part, "tgt", tokenizers.tgt, files)
+        places = {label: place for place, label in enumerate(key.get("labels", ()))}
+        labels = _ArrayWriter(part / "labels", np.dtype(np.int32), files) if places else None
         lines = pairs(lost)
         while chunk := list(islice(lines, CHUNK_PAIRS)):
             src.add([pair.src for pair in chunk])
             tgt.add([pair.tgt for pair in chunk])
+            if labels:
+                labels.add(np.array([places[pair.label] for pair in chunk], np.int32))
             done += len(chunk)
             if on_progress is not None:
                 on_progress(done)
-        arrays = {**src.finish(), **tgt.finish()}
+        arrays = {**src.finish(), **tgt.finish(), **({"labels": labels.finish()} if labels else {})}
     for path, before in zip(key["files"], text):
         if _stamp(path) != before["stamp"]:
             raise CorpusError("text-changed", path=path)

@@ -83,3 +83,57 @@ class Seq2Seq(Protocol[State]):
     def project(self, hidden: Tensor, candidates: Tensor | None = None) -> Tensor:
         """Return logits (..., V) of hidden (..., D), or (..., C) over ``candidates`` (C,) token ids."""
         ...
+
+
+class MaskedLanguageModel(Protocol):
+    """An encoder-only model that foretells hidden tokens."""
+
+    @property
+    def output_weight(self) -> Tensor:
+        """(V, D): the matrix of ``project``, so that a loss can be fused with it."""
+        ...
+
+    @property
+    def output_bias(self) -> Tensor | None:
+        """(V,): what ``project`` adds, if anything."""
+        ...
+
+    def encode(self, ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> Memory:
+        """Read N texts. ids: (N, S); mask: (N, S) bool, True where a token is; segments: (N, S), 0 where not given."""
+        ...
+
+    def transform(self, hidden: Tensor) -> Tensor:
+        """Return what is projected, (..., D) -> (..., D)."""
+        ...
+
+    def project(self, hidden: Tensor, candidates: Tensor | None = None) -> Tensor:
+        """Return logits (..., V) of what ``transform`` gave, or (..., C) over ``candidates`` (C,) token ids."""
+        ...
+
+
+class LanguageModel(Protocol[State]):
+    """A decoder-only model: a decoder of ``Seq2Seq`` without a memory."""
+
+    vocabulary_size: int
+    max_positions: int
+
+    @property
+    def output_weight(self) -> Tensor:
+        """(V, D): the matrix of ``project``, so that a loss can be fused with it."""
+        ...
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        """Teacher forcing: return hidden vectors (B, T, D) for every place of ids (B, T) at once."""
+        ...
+
+    def start(self, rows: int, max_length: int) -> State:
+        """Return a state of so many rows with room for max_length tokens each."""
+        ...
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Take in tokens (R, n) and go on; the given state must not be used again."""
+        ...
+
+    def project(self, hidden: Tensor, candidates: Tensor | None = None) -> Tensor:
+        """Return logits (..., V) of hidden (..., D), or (..., C) over ``candidates`` (C,) token ids."""
+        ...

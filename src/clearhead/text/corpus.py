@@ -1,4 +1,4 @@
-"""Reading parallel corpora: line by line, checked, and with every pair that is lost counted by reason."""
+"""Reading corpora, parallel or of single texts: line by line, checked, every line that is lost counted by reason."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import gzip
 import zlib
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO, cast
 from unicodedata import normalize
 
-from clearhead.config import BuiltIn, ParallelFiles, Source, TsvColumns, expand_root
+from clearhead.config import BuiltIn, ParallelFiles, Source, TextFile, TsvColumns, TsvTexts, expand_root
 from clearhead.errors import CorpusError
 
 MAX_LINE_BYTES = 1_000_000
@@ -21,15 +21,21 @@ MAX_LINE_BYTES = 1_000_000
 
 Line = str | CorpusError
 """A line's text, or what is wrong with it: the reader raises that or counts it, as the user asked."""
+Row = tuple[int, list[Line], Line]
+"""A line's number, its texts, and its label ("" where there is none)."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A sentence and its translation; ``number`` is its line in the file, from 1."""
+    """A sentence and its translation; or a text, a second one where there are two, and their label.
+
+    number: its line in the file, from 1.
+    """
 
     number: int
     src: str
-    tgt: str
+    tgt: str = ""
+    label: str = ""
 
 
 @dataclass
@@ -78,51 +84,67 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
         yield number, line
 
 
-def read_pairs(source: Source, root: str, skip_bad_lines: bool, lost: LostPairs) -> Iterator[Pair]:
-    r"""Yield the pairs of ``source`` in NFC, and count in ``lost`` what is kept and what is dropped.
+def read_pairs(
+    source: Source, root: str, skip_bad_lines: bool, lost: LostPairs, labels: Sequence[str] = ()
+) -> Iterator[Pair]:
+    r"""Yield the pairs (or texts) of ``source`` in NFC, and count in ``lost`` what is kept and what is dropped.
 
     A side that is empty or only white space drops its pair ("empty"). One ``\r`` at a line's end is left out.
 
     Args:
-        source: two files, a TSV or a built-in corpus; its paths start from ``root``.
+        source: files, a TSV or a built-in corpus; its paths start from ``root``.
         root: folder; may name environment variables.
         skip_bad_lines: drop and count a line that is not UTF-8, too long or short of columns, instead of raising.
         lost: the count to add to; a pair that is yielded is counted as kept.
+        labels: those that a label may be; all where none are given.
 
     Raises:
         CorpusError: a file cannot be read or is empty, a line is bad, or two files have different line counts.
         ConfigError: ``root`` names an environment variable that is not set.
     """
-    for number, src, tgt in _sides(source, Path(expand_root(root))):
-        bad = next((side for side in (src, tgt) if isinstance(side, CorpusError)), None)
+    for number, texts, label in _rows(source, Path(expand_root(root))):
+        bad = next((line for line in (*texts, label) if isinstance(line, CorpusError)), None)
+        if bad is None and labels and label not in labels:
+            bad = _unknown_label(source, root, number, cast(str, label), labels)
         if bad and not skip_bad_lines:
             raise bad
         if bad:
             lost.drop(bad.code)
             continue
-        pair = Pair(number, _clean(cast(str, src)), _clean(cast(str, tgt)))
-        if not pair.src.strip() or not pair.tgt.strip():
-            lost.drop("empty")
-        else:
+        clean = [_clean(cast(str, text)) for text in texts]
+        if all(text.strip() for text in clean):
             lost.keep()
-            yield pair
+            yield Pair(number, clean[0], clean[1] if len(clean) > 1 else "", cast(str, label))
+        else:
+            lost.drop("empty")
 
 
 def _clean(text: str) -> str:
     return normalize("NFC", text.removesuffix("\r"))
 
 
-def _sides(source: Source, root: Path) -> Iterator[tuple[int, Line, Line]]:
+def _unknown_label(source: Source, root: str, number: int, label: str, labels: Sequence[str]) -> CorpusError:
+    path = Path(expand_root(root)) / getattr(source, "tsv", "")
+    if not label and getattr(source, "label_column", None) is None:
+        return CorpusError("no-label-column", path=path)
+    return CorpusError("unknown-label", path=path, line=number, label=label, labels=", ".join(labels))
+
+
+def _rows(source: Source, root: Path) -> Iterator[Row]:
     match source:
         case ParallelFiles():
             return _two_files(root / source.src, root / source.tgt)
         case TsvColumns():
-            return _columns(root / source.tsv, source)
+            return _columns(root / source.tsv, source.header, [source.src_column, source.tgt_column], None)
+        case TextFile():
+            return ((number, [line], "") for number, line in enumerate(_lines(root / source.text), 1))
+        case TsvTexts():
+            return _labelled(root / source.tsv, source)
         case BuiltIn():
             return _builtin(source)
 
 
-def _two_files(src_path: Path, tgt_path: Path) -> Iterator[tuple[int, Line, Line]]:
+def _two_files(src_path: Path, tgt_path: Path) -> Iterator[Row]:
     both = zip_longest(_lines(src_path), _lines(tgt_path))
     for number, (src, tgt) in enumerate(both, 1):
         if src is None or tgt is None:
@@ -131,34 +153,40 @@ def _two_files(src_path: Path, tgt_path: Path) -> Iterator[tuple[int, Line, Line
             raise CorpusError(
                 "line-counts-differ", src=src_path, src_lines=counts[0], tgt=tgt_path, tgt_lines=counts[1]
             )
-        yield number, src, tgt
+        yield number, [src, tgt], ""
 
 
-def _columns(path: Path, source: TsvColumns) -> Iterator[tuple[int, Line, Line]]:
-    needed = 1 + max(source.src_column, source.tgt_column)
-    first = 2 if source.header else 1
+def _labelled(path: Path, source: TsvTexts) -> Iterator[Row]:
+    texts = [source.text_column, *([] if source.second_column is None else [source.second_column])]
+    for number, lines, label in _columns(path, source.header, texts, source.label_column):
+        yield number, lines, source.labels.get(label, label) if isinstance(label, str) else label
+
+
+def _columns(path: Path, header: bool, texts: list[int], label: int | None) -> Iterator[Row]:
+    """Read the columns ``texts`` and ``label`` of a TSV."""
+    needed = 1 + max(texts + ([] if label is None else [label]))
+    first = 2 if header else 1
     number = 0
     for number, line in enumerate(_lines(path), 1):
         if number < first:
             continue
         if isinstance(line, CorpusError):
-            yield number, line, line
+            yield number, [line], ""
             continue
         cells = line.removesuffix("\r").split("\t")
         if len(cells) < needed:
-            bad = CorpusError("columns", path=path, line=number, columns=len(cells), needed=needed)
-            yield number, bad, bad
+            yield number, [CorpusError("columns", path=path, line=number, columns=len(cells), needed=needed)], ""
         else:
-            yield number, cells[source.src_column], cells[source.tgt_column]
+            yield number, [cells[column] for column in texts], "" if label is None else cells[label]
     if number < first:
         raise CorpusError("empty-file", path=path)
 
 
-def _builtin(source: BuiltIn) -> Iterator[tuple[int, Line, Line]]:
+def _builtin(source: BuiltIn) -> Iterator[Row]:
     from clearhead.text.starter import starter_pairs  # only here: a grammar is not needed to read files
 
     for number, (korean, english) in enumerate(starter_pairs(source.split), 1):
-        yield (number, korean, english) if source.builtin == "starter-ko-en" else (number, english, korean)
+        yield number, [korean, english] if source.builtin == "starter-ko-en" else [english, korean], ""
 
 
 def _lines(path: str | Path) -> Iterator[Line]:

@@ -3,7 +3,7 @@
 Layout of the ids, the same for every vocabulary:
 
     0 <pad>   1 <unk>   2 <bos>   3 <eos>
-    4..67     reserved: language tags first, by name ("<2de>"), then placeholders
+    4..67     reserved: language tags first, by name ("<2de>"), then placeholders; the last one hides a masked token
     68..323   the 256 bytes ("<0x00>".."<0xff>" as the library spells them), for characters without a token
     324..     what was learnt: characters and subwords; a space at a subword's front is the word boundary
 
@@ -25,6 +25,7 @@ from itertools import accumulate, chain
 from typing import TypeVar
 from unicodedata import normalize
 
+import numpy as np
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -78,6 +79,8 @@ class Tokenizer:
         self._ids = {name: id for id, name in enumerate(self._names)}
         self.pad_id, self.unk_id, self.bos_id, self.eos_id = range(len(SPECIALS))
         self.decoder_start_id = self._ids[f"<{decoder_start}>"]
+        self.mask_id = FIRST_BYTE - 1
+        self.ordinary_ids = range(FIRST_BYTE, len(self._names))
 
     @classmethod
     def train(cls, lines: Iterable[str], config: TokenizerConfig, tags: Sequence[str] = ()) -> Tokenizer:
@@ -145,6 +148,14 @@ class Tokenizer:
     def decode_batch(self, batch: Iterable[Iterable[int]]) -> list[str]:
         """Return the text of each sequence of ids."""
         return [self.decode(ids) for ids in batch]
+
+    def byte_lengths(self) -> np.ndarray:
+        """Return how many bytes of text each token stands for, (V,) int64; special and reserved ones for none."""
+        return np.array([len(content) for content in self._bytes], np.int64)
+
+    def begins_word(self, id: int) -> bool:
+        """Return whether token ``id`` is the first of a word: a space stands before it, or it is not text at all."""
+        return id < FIRST_BYTE or self._bytes[id].startswith(b" ")
 
     def tokens(self, text: str) -> list[Token]:
         """Return the tokens of ``text`` over its characters; all bytes of one character point to that character."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Started:
-    """Training begins, or goes on at ``step`` after a resume."""
+    """Training begins, or goes on at ``step`` after a resume; ``unit``: what is counted and losses are means over."""
 
     step: int
     max_steps: int
@@ -19,6 +19,7 @@ class Started:
     threads: int
     processes: int = 1
     micro_batch_tokens: int = 0
+    unit: str = "target tokens"
 
 
 @dataclass(frozen=True)

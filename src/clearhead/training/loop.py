@@ -15,13 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from clearhead.config import RunConfig
-from clearhead.data.batch import Batch, collate
-from clearhead.data.corpus import Corpora
 from clearhead.data.order import BatchOrder, micro_batches
 from clearhead.device import Device
 from clearhead.errors import MachineError, RunError, TrainingError
 from clearhead.models.build import load_weights, named_weights
-from clearhead.models.interface import Seq2Seq
 from clearhead.runs.checkpoints import (
     average_weights,
     begin_checkpoint,
@@ -50,14 +47,13 @@ from clearhead.training.events import (
     Started,
     Validated,
 )
-from clearhead.training.loss import Seq2SeqLoss
 from clearhead.training.memory import micro_batch_tokens
 from clearhead.training.optimizer import check_optimizer, load_optimizer, make_optimizer, optimizer_tensors
 from clearhead.training.position import Position, Tally, from_state, to_state
 from clearhead.training.schedule import learning_rate
 from clearhead.training.stopping import Stopped, asking
+from clearhead.training.task import Task
 from clearhead.training.update import Outcome, Piece, Updater
-from clearhead.training.validate import Validator
 
 SKIPS_IN_A_ROW = 10
 """Training ends when so many updates in a row are not finite: the weights, not the batch, are at fault."""
@@ -72,8 +68,8 @@ class Training:
 
     Args:
         run: the run folder; its checkpoints are written, and gone on from if there are any.
-        corpora: what to train and validate on.
-        model: answers Seq2Seq; goes on from the checkpoint's weights if there is one.
+        task: what to train and validate on, and what is lost by a batch.
+        model: what the task's loss takes; goes on from the checkpoint's weights if there is one.
         device: where to compute.
         should_stop: asked after every update; True ends the training with a checkpoint.
         team: the processes of this training; all of them iterate, the first one writes.
@@ -82,30 +78,27 @@ class Training:
     def __init__(
         self,
         run: RunFolder,
-        corpora: Corpora,
-        model: Seq2Seq,
+        task: Task,
+        model: nn.Module,
         device: Device,
         should_stop: Callable[[], bool],
         team: Team | None = None,
     ) -> None:
-        assert isinstance(model, nn.Module)
         self.run = run
         self.config: RunConfig = run.config
-        self.corpora = corpora
+        self.task = task
         self.model = model.to(device.name)
         self.device = device
         self.should_stop = should_stop
         self.team = team or Team()
         self.engine = make_engine(self.team, self.config.training.parallel)
         workers = torch.get_num_threads() if device.name == "cpu" and self.team.size == 1 else 1
-        self._ids = corpora.tokenizers.tgt.pad_id, corpora.tokenizers.tgt.decoder_start_id
-        loss = Seq2SeqLoss(self.model, self.config.training.label_smoothing, device)
+        loss = task.loss(self.model, self.config.training.label_smoothing)
         held = self.config.training.micro_batch_tokens
         self.micro_batch_tokens = self._what_fits(loss, workers) if held == "auto" else held
         self.loss = self.engine.wrap(loss)
         self.optimizer = make_optimizer(model, self.config.training)
         self.updater = Updater(self.loss, self.optimizer, self.config.training, self.team, self.engine, workers)
-        self.validator = Validator(corpora, self.config, device, self.team)
         self.position = Position()
         self.since = Tally.begin()
         self.kernels = ""
@@ -126,8 +119,8 @@ class Training:
         while not reason and self.position.step < config.max_steps:
             position, indexes = next(batches)
             step = position.step + 1
-            rate = learning_rate(config, self._d_model(), step)
-            outcome = self._update(indexes, step, rate)
+            rate = learning_rate(config, self.config.model.d_model, step)
+            outcome = self._update(indexes, position.epoch, step, rate)
             skipped = 0 if outcome.applied else position.skipped + 1
             self.position = replace(position, step=step, batch=position.batch + 1, skipped=skipped)
             if outcome.applied:
@@ -181,18 +174,19 @@ class Training:
 
     def _batches(self) -> Iterator[tuple[Position, np.ndarray]]:
         """Yield the pairs of each update from the present position on, with the position before it."""
-        order = BatchOrder(self.corpora.train, self.config.training.batch_tokens, self.config.training.seed)
+        order = BatchOrder(self.task.corpora.train, self.config.training.batch_tokens, self.config.training.seed)
         while True:
             batches = order.epoch(self.position.epoch)
             for indexes in batches[self.position.batch :]:
                 yield self.position, indexes
             self.position = replace(self.position, epoch=self.position.epoch + 1, batch=0)
 
-    def _update(self, indexes: np.ndarray, step: int, rate: float) -> Outcome:
+    def _update(self, indexes: np.ndarray, epoch: int, step: int, rate: float) -> Outcome:
         """Take one step on a batch; where a GPU has no room for a micro-batch, with smaller ones from then on."""
         while True:
             try:
-                return self.updater.update(self._pieces(indexes), self._target_tokens(indexes), step, rate)
+                count = self.task.count(self.task.corpora.train, indexes)
+                return self.updater.update(self._pieces(indexes, epoch), count, step, rate)
             except torch.OutOfMemoryError:
                 if self.micro_batch_tokens == 1 or self.team.size > 1:  # the others would go on with the old pieces
                     raise
@@ -200,12 +194,12 @@ class Training:
                 self.micro_batch_tokens //= 2
                 torch.cuda.empty_cache()
 
-    def _pieces(self, indexes: np.ndarray) -> list[Piece]:
+    def _pieces(self, indexes: np.ndarray, epoch: int) -> list[Piece]:
         """Return this process's micro-batches of an update: as many as every other's, of about as many tokens.
 
         Every process works out what all of them have, so that none waits for a piece that another lacks.
         """
-        train, rank, size = self.corpora.train, self.team.rank, self.team.size
+        train, rank, size = self.task.corpora.train, self.team.rank, self.team.size
         workers, held = len(self.updater.replicas), self.micro_batch_tokens
         if self.config.training.micro_batch_tokens == "auto":
             # As many pieces for each worker, with room for a row that does not divide evenly.
@@ -217,23 +211,17 @@ class Training:
             budget = max(1, held // workers)
         shares = [micro_batches(indexes[other::size], train, budget) for other in range(size)]
         most = max(len(share) for share in shares)
-        mine = [Piece(rank + size * n, self._collate(piece)) for n, piece in enumerate(shares[rank])]
-        return mine + [Piece(rank + size * n, self._collate(indexes[:1]), False) for n in range(len(mine), most)]
+        batches = [self.task.batch(train, piece, epoch) for piece in shares[rank]]
+        mine = [Piece(rank + size * n, batch) for n, batch in enumerate(batches)]
+        empty = self.task.batch(train, indexes[:1], epoch) if len(mine) < most else None
+        return mine + [Piece(rank + size * n, empty, False) for n in range(len(mine), most)]
 
-    def _what_fits(self, loss: Seq2SeqLoss, workers: int) -> int:
-        train = self.corpora.train
-        longest = self._collate(np.array([np.argmax(np.maximum(train.src_lengths, train.tgt_lengths))]))
+    def _what_fits(self, loss: nn.Module, workers: int) -> int:
+        train = self.task.corpora.train
+        lengths = np.maximum(train.src_lengths, train.tgt_lengths)
+        longest = self.task.batch(train, lengths.argmax(keepdims=True), 0)
         batch_tokens = math.ceil(self.config.training.batch_tokens / self.team.size)
-        return micro_batch_tokens(loss, self.device, batch_tokens, longest, workers)
-
-    def _collate(self, indexes: np.ndarray) -> Batch:
-        return collate(self.corpora.train, indexes, *self._ids)
-
-    def _target_tokens(self, indexes: np.ndarray) -> int:
-        return int(self.corpora.train.tgt_lengths[indexes].sum())
-
-    def _d_model(self) -> int:
-        return self.model.output_weight.shape[1]
+        return micro_batch_tokens(loss, self.device, batch_tokens, longest, int(lengths.max()), workers)
 
     # --- events
 
@@ -242,13 +230,14 @@ class Training:
             step=self.position.step,
             max_steps=self.config.training.max_steps,
             parameters=sum(weight.numel() for weight in self.updater.weights),
-            train_pairs=len(self.corpora.train),
-            valid_pairs=len(self.corpora.valid),
+            train_pairs=len(self.task.corpora.train),
+            valid_pairs=len(self.task.corpora.valid),
             precision=self.device.precision,
             device=self.device.name,
             threads=torch.get_num_threads(),
             processes=self.team.size,
             micro_batch_tokens=self.micro_batch_tokens,
+            unit=self.task.unit,
         )
 
     def _progress(self, since: Tally, rate: float) -> Progress:
@@ -270,7 +259,7 @@ class Training:
 
     def _skipped(self, at: Position, indexes: np.ndarray) -> Skipped:
         """Tell of a batch at ``at`` that was not finite; the last of too many in a row ends the training."""
-        step, pairs = self.position.step, self.corpora.train.origins(indexes)
+        step, pairs = self.position.step, self.task.corpora.train.origins(indexes)
         if self.position.skipped >= SKIPS_IN_A_ROW:
             where = {"epoch": at.epoch, "batch": at.batch, "pairs": ", ".join(pairs)}
             raise TrainingError("not-finite", step=step, count=self.position.skipped, **where)
@@ -296,7 +285,7 @@ class Training:
 
     def _validate(self) -> tuple[dict[str, float], tuple[Sample, ...]]:
         with self.engine.whole(self.model) as model:
-            return self.validator.validate(model)  # type: ignore[arg-type]  # it answers Seq2Seq
+            return self.task.validate(model, self.team)
 
     def _saved(self) -> Saved:
         step = self.position.step

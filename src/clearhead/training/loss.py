@@ -107,12 +107,20 @@ def cross_entropy_(logits: Tensor, targets: Tensor, smoothing: float) -> tuple[T
 
 
 def linear_cross_entropy(
-    hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float = 0.0, scale: float = 1.0
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    smoothing: float = 0.0,
+    scale: float = 1.0,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return (scale * label-smoothed cross-entropy, plain cross-entropy), each the sum over N tokens, in nats.
 
-    hidden: (N, D); weight: (V, D) of the output projection; targets: (N,) ids. Only the first result has a gradient.
+    hidden: (N, D); weight: (V, D) and bias: (V,) of the output projection; targets: (N,) ids. Only the first result has
+    a gradient.
     """
+    if bias is not None:  # as one more column, of a vector that is 1 there
+        hidden, weight = nn.functional.pad(hidden, (0, 1), value=1.0), torch.cat([weight, bias[:, None]], dim=1)
     loss, plain = LinearCrossEntropy.apply(hidden, weight, targets, smoothing, scale)
     return loss, plain.detach()
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from clearhead.data.batch import Batch
 from clearhead.device import Device, memory_limit
 
 PROCESSOR_TOKENS = 8192
@@ -14,7 +15,9 @@ SHARE = 0.6
 """How much of the memory is planned for; the rest is for buffers of a moment, the corpus' pages and everybody else."""
 
 
-def micro_batch_tokens(loss: nn.Module, device: Device, batch_tokens: int, longest: Batch, workers: int) -> int:
+def micro_batch_tokens(
+    loss: nn.Module, device: Device, batch_tokens: int, longest: Any, length: int, workers: int
+) -> int:
     """Return the size of the largest micro-batch that fits, for ``training.micro_batch_tokens = "auto"``.
 
     It is ``batch_tokens`` (on a processor at most 8,192) or that halved as often as needed: a function of the machine,
@@ -23,12 +26,13 @@ def micro_batch_tokens(loss: nn.Module, device: Device, batch_tokens: int, longe
     Args:
         loss: the model in its loss.
         batch_tokens: of a whole update.
-        longest: the corpus' longest pair as a batch; what it costs per token is the most that a token costs.
+        longest: the corpus' longest pair as a batch of the loss; what a token of it costs is the most that one costs.
+        length: of its longer side, in tokens.
         workers: how many micro-batches are computed at once.
     """
     weights = sum(weight.numel() * weight.element_size() for weight in loss.parameters())
     state = weights * (3 + workers)  # weights, two moments, and each worker's gradients
-    per_token = saved_bytes(loss, longest) / max(longest.src.shape[1], longest.tgt_input.shape[1])
+    per_token = saved_bytes(loss, longest) / length
     room = (SHARE * memory_limit(device.name) - state) / workers
     tokens = batch_tokens if device.name != "cpu" else min(batch_tokens, PROCESSOR_TOKENS)
     while tokens > 1 and tokens * per_token > room:
@@ -36,7 +40,7 @@ def micro_batch_tokens(loss: nn.Module, device: Device, batch_tokens: int, longe
     return tokens
 
 
-def saved_bytes(loss: nn.Module, batch: Batch) -> int:
+def saved_bytes(loss: nn.Module, batch: Any) -> int:
     """Return how much of a batch's forward pass is kept for the backward pass, weights not counted."""
     weights = {weight.untyped_storage().data_ptr() for weight in loss.parameters()}
     kept: dict[int, int] = {}

@@ -16,6 +16,7 @@ from clearhead.text.corpus import LostPairs, read_pairs
 from clearhead.text.tokenizer import TokenizerPair
 from clearhead.training.distributed import Team
 from clearhead.training.loop import Training
+from clearhead.training.translation import Translation
 
 
 def open_training(
@@ -65,7 +66,7 @@ def open_training(
     corpora = open_corpora(config.data, tokenizers, cache_folder(), config.training.seed, on_tokenised)
     sizes = tokenizers.src.vocabulary_size, tokenizers.tgt.vocabulary_size
     model = build_model(config.model, *sizes, seed=config.training.seed)
-    training = Training(run, corpora, model, chosen, should_stop, team)
+    training = Training(run, Translation(corpora, config, chosen), model, chosen, should_stop, team)
     training.kernels = kernels
     return training
 

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
 
 from clearhead.config import TrainingConfig
-from clearhead.data.batch import Batch
 from clearhead.data.randomness import derive_seed
 from clearhead.nn.dropout import drawing_from
 from clearhead.training.distributed import Engine, Team, whole_number
@@ -39,11 +39,12 @@ class Piece:
     """A micro-batch of an update.
 
     number: its place among those of all processes; keys the dropout.
+    batch: what the loss takes.
     counts: False for one that only keeps step with processes that have more; it changes nothing.
     """
 
     number: int
-    batch: Batch
+    batch: Any
     counts: bool = True
 
 
