@@ -11,8 +11,9 @@ import difflib
 import os
 import re
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
@@ -164,27 +165,24 @@ class TokenizerConfig(Section):
 # --- models -------------------------------------------------------------------------------------------------------
 
 
-class TransformerConfig(Section):
-    """The encoder-decoder Transformer of "Attention Is All You Need"; the defaults are the paper's base model."""
+class StackConfig(Section):
+    """What every stack of Transformer layers has."""
 
-    kind: Literal["transformer"] = "transformer"
     d_model: Positive = 512
     """Width of embeddings and sublayer outputs."""
     d_ff: Positive = 2048
     """Inner width of the position-wise feed-forward network."""
     n_heads: Positive = 8
     """Number of attention heads; d_k = d_v = d_model / n_heads."""
-    n_encoder_layers: Positive = 6
-    n_decoder_layers: Positive = 6
     norm: Literal["post", "pre"] = "post"
     """Where layer normalisation sits: after the residual sum (the paper) or before the sublayer."""
-    activation: Literal["relu", "gelu", "swiglu"] = "relu"
-    """The feed-forward network's non-linearity."""
+    norm_epsilon: Annotated[float, Field(gt=0.0)] = 1e-5
+    """What layer normalisation adds to the variance."""
+    activation: Literal["relu", "gelu", "gelu-tanh", "swiglu"] = "relu"
+    """The feed-forward network's non-linearity; "gelu-tanh" is GPT's approximation."""
     positions: Literal["sinusoidal", "learned"] = "sinusoidal"
     max_positions: Positive = 1024
     """The longest sequence, in tokens, that the model takes."""
-    tie: Literal["three-way", "two-way", "none"] = "three-way"
-    """Which share one matrix: both embeddings and the output (three-way), target embedding and output (two-way)."""
     dropout: Probability = 0.1
     """Dropout on every sublayer's output and on the sum of embeddings and positions."""
     attention_dropout: Probability = 0.0
@@ -193,13 +191,110 @@ class TransformerConfig(Section):
     """Dropout after the feed-forward network's activation."""
 
     @model_validator(mode="after")
-    def _heads_divide_the_width(self) -> TransformerConfig:
+    def _heads_divide_the_width(self) -> Self:
         if self.d_model % self.n_heads:
             raise ValueError(f"d_model {self.d_model} is not a multiple of n_heads {self.n_heads}")
         return self
 
 
-ModelConfig = TransformerConfig
+class TransformerConfig(StackConfig):
+    """The encoder-decoder Transformer of "Attention Is All You Need"; the defaults are the paper's base model."""
+
+    kind: Literal["transformer"] = "transformer"
+    n_encoder_layers: Positive = 6
+    n_decoder_layers: Positive = 6
+    tie: Literal["three-way", "two-way", "none"] = "three-way"
+    """Which share one matrix: both embeddings and the output (three-way), target embedding and output (two-way)."""
+
+
+class EncoderConfig(StackConfig):
+    """An encoder alone, as BERT (Devlin et al. 2019); the defaults are its base model."""
+
+    kind: Literal["encoder"] = "encoder"
+    d_model: Positive = 768
+    d_ff: Positive = 3072
+    n_heads: Positive = 12
+    n_layers: Positive = 12
+    norm_epsilon: Annotated[float, Field(gt=0.0)] = 1e-12
+    activation: Literal["relu", "gelu", "gelu-tanh", "swiglu"] = "gelu"
+    positions: Literal["sinusoidal", "learned"] = "learned"
+    max_positions: Positive = 512
+    attention_dropout: Probability = 0.1
+    segments: NonNegative = 2
+    """How many kinds of segments have a vector of their own, added to the token's; 0 for none."""
+
+
+class DecoderConfig(StackConfig):
+    """A decoder alone, as GPT; the defaults are the small model of GPT-2 (Radford et al. 2019)."""
+
+    kind: Literal["decoder"] = "decoder"
+    d_model: Positive = 768
+    d_ff: Positive = 3072
+    n_heads: Positive = 12
+    n_layers: Positive = 12
+    norm: Literal["post", "pre"] = "pre"
+    activation: Literal["relu", "gelu", "gelu-tanh", "swiglu"] = "gelu-tanh"
+    positions: Literal["sinusoidal", "learned"] = "learned"
+    attention_dropout: Probability = 0.1
+    band: NonNegative = 0
+    """Every second layer attends to so many last positions only (GPT-3, Brown et al. 2020); 0: all attend to all."""
+
+
+class BagConfig(Section):
+    """The mean of the tokens' vectors: no order, no context."""
+
+    kind: Literal["bag"] = "bag"
+    d_model: Positive = 128
+    """Width of the vectors."""
+    max_positions: Positive = 512
+    """The longest text, in tokens."""
+    dropout: Probability = 0.1
+    """Dropout on the vectors."""
+
+
+class ClassifierConfig(Section):
+    """A text's label, from what a body says of its tokens."""
+
+    kind: Literal["classifier"] = "classifier"
+    body: Annotated[EncoderConfig | BagConfig, Field(discriminator="kind")] = EncoderConfig()
+    """What reads the text."""
+    labels: tuple[str, ...] = ()
+    """The labels' names; empty: those that the training corpus has, in the order of their names."""
+    pooling: Literal["first", "mean", "max"] = "first"
+    """What of the tokens' vectors becomes the text's: the first token's, their mean, or each number's maximum."""
+    pooler: bool = True
+    """One more layer with tanh before the labels, as BERT has it."""
+    dropout: Probability = 0.1
+    """Dropout on the text's vector."""
+
+    @property
+    def d_model(self) -> int:
+        """Width of the body."""
+        return self.body.d_model
+
+    @property
+    def max_positions(self) -> int:
+        """The longest text, in tokens."""
+        return self.body.max_positions
+
+
+def _model_kind(value: Any) -> str:
+    kind = value.get("kind", "transformer") if isinstance(value, dict) else getattr(value, "kind", None)
+    return str(kind)
+
+
+MODELS: dict[str, type[Section]] = {
+    "transformer": TransformerConfig, "encoder": EncoderConfig, "decoder": DecoderConfig,
+    "classifier": ClassifierConfig, "bag": BagConfig,
+}  # fmt: skip
+
+ModelConfig = Annotated[
+    Annotated[TransformerConfig, Tag("transformer")]
+    | Annotated[EncoderConfig, Tag("encoder")]
+    | Annotated[DecoderConfig, Tag("decoder")]
+    | Annotated[ClassifierConfig, Tag("classifier")],
+    Discriminator(_model_kind),
+]
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper-base": {},
@@ -317,7 +412,8 @@ class RunConfig(Section):
     """Revision of the run folder's format."""
     clearhead: str = ""
     """The version that wrote it."""
-    task: Literal["translation"] = "translation"
+    task: Literal["translation", "classification", "masked-language-model", "language-model"] = "translation"
+    """What is learnt; it decides which kinds of model and which ``validate_metric`` there are."""
     languages: Languages = Languages()
     data: DataConfig = DataConfig()
     tokenizer: TokenizerConfig = TokenizerConfig()
@@ -328,11 +424,38 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _three_way_needs_one_vocabulary(self) -> RunConfig:
-        if self.model.tie == "three-way" and not self.tokenizer.joint:
+        if getattr(self.model, "tie", "") == "three-way" and not self.tokenizer.joint:
             raise ValueError(
                 'model.tie = "three-way" needs one vocabulary; set tokenizer.joint = true or tie = "two-way"'
             )
         return self
+
+    @model_validator(mode="after")
+    def _task_model_and_metric_belong_together(self) -> RunConfig:
+        kinds, metrics = TASKS[self.task]
+        if self.model.kind not in kinds:
+            raise ValueError(f"task = {self.task!r} needs model.kind = {_or(kinds)}, not {self.model.kind!r}")
+        if self.training.validate_metric not in metrics:
+            raise ValueError(
+                f"task = {self.task!r} needs training.validate_metric = {_or(metrics)}, "
+                f"not {self.training.validate_metric!r}"
+            )
+        if self.task != "translation" and not self.tokenizer.joint:
+            raise ValueError(f"task = {self.task!r} has one language; set tokenizer.joint = true")
+        return self
+
+
+TASKS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "translation": (("transformer",), ("loss", "bleu", "chrf")),
+    "classification": (("classifier",), ("loss", "accuracy", "f1")),
+    "masked-language-model": (("encoder",), ("loss",)),
+    "language-model": (("decoder",), ("loss",)),
+}
+"""Which kinds of model a task is learnt by, and which metrics its validation has."""
+
+
+def _or(names: tuple[str, ...]) -> str:
+    return " or ".join(map(repr, names))
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
@@ -421,7 +544,7 @@ def _with_preset(table: dict[str, Any], where: str) -> dict[str, Any]:
 
 def _as_config_error(error: ValidationError, where: str) -> ConfigError:
     first = error.errors(include_url=False)[0]
-    place = [str(part) for part in first["loc"] if part not in SOURCES]
+    place = _place(first["loc"])
     key = ".".join(place) or "config"
     if first["type"] == "extra_forbidden":
         return ConfigError("unknown-key", where=where, key=key, nearest=_nearest(first["loc"]))
@@ -433,18 +556,29 @@ def _shown(value: Any) -> Any:
     return "..." if isinstance(value, (dict, BaseModel)) else value
 
 
+def _place(loc: tuple[int | str, ...]) -> list[str]:
+    """Return the keys on the way to a place, without the names of the kinds that pydantic puts between them."""
+    kinds: dict[str, Collection[object]] = {"sources": SOURCES, "valid": SOURCES, "model": MODELS, "body": MODELS}
+    found: list[str] = []
+    for part in loc:
+        last = next((key for key in reversed(found) if not key.isdigit()), "")
+        if part not in kinds.get(last, ()):
+            found.append(str(part))
+    return found
+
+
 def _nearest(loc: tuple[int | str, ...]) -> str:
     section: Any = RunConfig
     for part in loc[:-1]:
-        if isinstance(part, int):
-            continue
-        if part in SOURCES:
-            section = SOURCES[part]
-        elif part in section.model_fields and isinstance(section.model_fields[part].annotation, type):
-            section = section.model_fields[part].annotation
-    names = [*section.model_fields, *(["preset"] if section is TransformerConfig else [])]
+        kinds = SOURCES | MODELS
+        if part in kinds:
+            section = kinds[part]
+        elif not isinstance(part, int) and part in section.model_fields:
+            annotation = section.model_fields[part].annotation
+            section = annotation if isinstance(annotation, type) else section
+    names = [*section.model_fields, *(["preset"] if section in MODELS.values() else [])]
     close = difflib.get_close_matches(str(loc[-1]), names, n=1, cutoff=0.0)
-    return ".".join([*(str(part) for part in loc[:-1] if part not in SOURCES), close[0]])
+    return ".".join([*_place(loc[:-1]), close[0]])
 
 
 def _one_of(value: object, names: list[str]) -> str:

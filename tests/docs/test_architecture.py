@@ -76,7 +76,7 @@ def test_the_path_from_translate_to_attention(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO()))
     assert run(["translate", str(golden), "--device", "cpu"]) == 0
     verb = ("cli/translate.py", "translate")
-    steps = [stack[stack.index(verb) :] for stack in stacks if ("nn/layers.py", "DecoderLayer._attend_past") in stack]
+    steps = [stack[stack.index(verb) :] for stack in stacks if ("nn/layers.py", "attend_past") in stack]
 
     section = DOCUMENT.split("## From `clearhead translate` to attention")[1].split("\n## ")[0]
     written = re.findall(r"^(\d+)\. `([^`]+)`: `([^`]+)`$", section, re.MULTILINE)

@@ -166,7 +166,7 @@ def test_rows_may_be_moved_doubled_dropped_and_joined():
     newcomers = Batch(b.src[1:2], b.src_mask[1:2], b.tgt_input, b.tgt_output, b.tgt_mask)
     fresh = model.start(model.encode(newcomers.src, newcomers.src_mask), 12)
     state, rows = state.join(fresh), [*rows, (1, [])]  # one enters while the others are in mid-decode
-    assert state.common is None
+    assert state.past.common is None
     for _ in range(3):
         state, rows = step(state, rows)
     state, rows = select(state, rows, [3])

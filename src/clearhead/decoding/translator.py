@@ -130,6 +130,8 @@ class Translator:
             UsageError: there is no such device.
         """
         run = RunFolder.open(os.fspath(path))
+        if run.config.task != "translation":
+            raise UsageError("wrong-task", path=run.path, task=run.config.task, wanted="translation")
         config, tokenizers = with_overrides(run.config, tuple(overrides)), run.tokenizers()
         sizes = tokenizers.src.vocabulary_size, tokenizers.tgt.vocabulary_size
         weights = run.weights()
@@ -137,7 +139,8 @@ class Translator:
             check_weights(weights, named_weights(make_model(config.model, *sizes)))
         model = make_model(config.model, *sizes)
         load_weights(model, weights)
-        return cls(model, tokenizers, config.decoding, device, precision, config.languages.tgt)
+        tgt = config.languages.tgt
+        return cls(model, tokenizers, config.decoding, device, precision, tgt)  # type: ignore[arg-type]  # a Seq2Seq
 
     # --- translating
 

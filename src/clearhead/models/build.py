@@ -7,22 +7,46 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from clearhead.config import ModelConfig
+from clearhead.config import (
+    BagConfig,
+    ClassifierConfig,
+    DecoderConfig,
+    EncoderConfig,
+    ModelConfig,
+    TransformerConfig,
+)
+from clearhead.models.classifier import BagOfEmbeddings, Body, Classifier
+from clearhead.models.decoder_only import DecoderOnly
+from clearhead.models.encoder_only import EncoderOnly, TextEncoder
 from clearhead.models.initialize import initialize
 from clearhead.models.transformer import Transformer
 
 
-def make_model(config: ModelConfig, src_vocabulary_size: int, tgt_vocabulary_size: int) -> Transformer:
+def make_model(config: ModelConfig, src_vocabulary_size: int, tgt_vocabulary_size: int) -> nn.Module:
     """Return the model that ``config`` describes, its weights not set yet.
 
     Under ``torch.device("meta")`` it costs no memory, whatever the config says, and still has names and shapes.
     """
-    match config.kind:
-        case "transformer":
+    match config:
+        case TransformerConfig():
             return Transformer(config, src_vocabulary_size, tgt_vocabulary_size)
+        case EncoderConfig():
+            return EncoderOnly(config, src_vocabulary_size)
+        case DecoderConfig():
+            return DecoderOnly(config, src_vocabulary_size)
+        case ClassifierConfig():
+            return Classifier(config, _make_body(config.body, src_vocabulary_size))
 
 
-def build_model(config: ModelConfig, src_vocabulary_size: int, tgt_vocabulary_size: int, seed: int = 1) -> Transformer:
+def _make_body(config: EncoderConfig | BagConfig, vocabulary_size: int) -> Body:
+    match config:
+        case EncoderConfig():
+            return TextEncoder(config, vocabulary_size)
+        case BagConfig():
+            return BagOfEmbeddings(config, vocabulary_size)
+
+
+def build_model(config: ModelConfig, src_vocabulary_size: int, tgt_vocabulary_size: int, seed: int = 1) -> nn.Module:
     """Return the model that ``config`` describes, initialised from ``seed``."""
     model = make_model(config, src_vocabulary_size, tgt_vocabulary_size)
     initialize(model, seed)

@@ -18,6 +18,10 @@ def _embedding(weight: Tensor, generator: torch.Generator) -> Tensor:
     return nn.init.normal_(weight, std=weight.shape[1] ** -0.5, generator=generator)
 
 
+def _small(weight: Tensor, generator: torch.Generator) -> Tensor:
+    return nn.init.normal_(weight, std=0.02, generator=generator)  # BERT's and GPT's, whose embeddings are not scaled
+
+
 def _glorot(weight: Tensor, generator: torch.Generator) -> Tensor:
     return nn.init.xavier_uniform_(weight, generator=generator)
 
@@ -38,10 +42,12 @@ def _ones(weight: Tensor, generator: torch.Generator) -> Tensor:
 TABLE: list[tuple[str, Rule]] = [
     (r"((src|tgt)_embedding|output)\.weight", _embedding),
     (r"(src|tgt)_positions\.table", _embedding),
+    (r"(body\.)?((token_embedding|segments)\.weight|positions\.table)", _small),
     (r".*norm\.weight", _ones),
-    (r".*\.bias", _zeros),
+    (r".*(\.|output_)bias", _zeros),
     (r".*\.w_[qkv]\.weight", _projection),
     (r".*\.w_(o|1|2|gate)\.weight", _glorot),
+    (r"w_(transform|pooler|label)\.weight", _glorot),
 ]
 
 

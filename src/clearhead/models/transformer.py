@@ -8,15 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clearhead.config import TransformerConfig
+from clearhead.config import StackConfig, TransformerConfig
 from clearhead.data.batch import Batch
 from clearhead.models.interface import Memory
-from clearhead.nn.cache import CrossCache, SelfCache, StepPlace
+from clearhead.nn.cache import CrossCache, Past, StepPlace
 from clearhead.nn.dropout import Dropout
 from clearhead.nn.embedding import TokenEmbedding
 from clearhead.nn.layers import DecoderLayer, EncoderLayer, LayerShape
 from clearhead.nn.masks import causal_mask, padding_mask
-from clearhead.nn.positions import LearnedPositions, SinusoidalPositions
+from clearhead.nn.positions import make_positions
 
 
 class Transformer(nn.Module):
@@ -38,11 +38,12 @@ class Transformer(nn.Module):
             self.tgt_embedding = self.src_embedding
         else:
             self.tgt_embedding = TokenEmbedding(tgt_vocabulary_size, config.d_model)
-        self.src_positions = _positions(config)
-        self.tgt_positions = _positions(config)
+        self.src_positions = make_positions(config.positions, config.max_positions, config.d_model)
+        self.tgt_positions = make_positions(config.positions, config.max_positions, config.d_model)
         self.dropout = Dropout(config.dropout)
-        self.encoder = Encoder(config)
-        self.decoder = Decoder(config)
+        shape = layer_shape(config)
+        self.encoder = Encoder(shape, config.n_encoder_layers)
+        self.decoder = Decoder(shape, config.n_decoder_layers)
         self.output = nn.Linear(config.d_model, tgt_vocabulary_size, bias=False) if config.tie == "none" else None
 
     @property
@@ -71,30 +72,25 @@ class Transformer(nn.Module):
         sentences = len(memory.hidden)
         rows = sentences * rows_per_sentence
         device = memory.hidden.device
-        crosses, pasts = [], []
+        crosses = []
         for layer in self.decoder.layers:
             assert isinstance(layer, DecoderLayer)
             keys, values = layer.cross_attention.keys_values(memory.hidden)  # (N, H, S, K)
             crosses.append(CrossCache(keys.contiguous(), values.contiguous(), padding_mask(memory.mask)))
-            room = (rows, keys.shape[1], max_length, keys.shape[3])
-            pasts.append(SelfCache(keys.new_zeros(room), keys.new_zeros(room)))
         return TransformerState(
-            lengths=torch.zeros(rows, dtype=torch.int64, device=device),
-            common=0,
+            past=Past.empty(rows, max_length, len(crosses), like=keys),
             sentence=torch.arange(sentences, device=device).repeat_interleave(rows_per_sentence),
             grouped=True,
-            pasts=pasts,
             crosses=crosses,
         )
 
     def step(self, tokens: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
         """Take in tokens (R, n) and return hidden vectors (R, n, D) and the state, advanced in place."""
-        place = StepPlace.after(state.lengths, state.common, tokens.shape[1])
+        place = state.past.place(tokens.shape[1])
         x = self.dropout(self.tgt_embedding(tokens) + self.tgt_positions(place.positions))  # (R, n, D)
         crosses = state.crosses if state.grouped else [cross.select(state.sentence) for cross in state.crosses]
-        hidden = self.decoder.step(x, state.pasts, crosses, place)
-        state.lengths = state.lengths + tokens.shape[1]
-        state.common = None if state.common is None else place.end
+        hidden = self.decoder.step(x, state.past, crosses, place)
+        state.past.advance(tokens.shape[1])
         return hidden, state
 
     def project(self, hidden: Tensor, candidates: Tensor | None = None) -> Tensor:
@@ -106,11 +102,10 @@ class Transformer(nn.Module):
 class Encoder(nn.Module):
     """The stack of encoder layers; pre-norm stacks end in one more normalisation."""
 
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, shape: LayerShape, n_layers: int) -> None:
         super().__init__()
-        shape = _layer_shape(config)
-        self.layers = nn.ModuleList(EncoderLayer(shape) for _ in range(config.n_encoder_layers))
-        self.norm = nn.LayerNorm(config.d_model) if shape.pre_norm else nn.Identity()
+        self.layers = nn.ModuleList(EncoderLayer(shape) for _ in range(n_layers))
+        self.norm = shape.extra_norm()
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return the memory (N, S, D) of x (N, S, D)."""
@@ -122,11 +117,10 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """The stack of decoder layers; pre-norm stacks end in one more normalisation."""
 
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, shape: LayerShape, n_layers: int) -> None:
         super().__init__()
-        shape = _layer_shape(config)
-        self.layers = nn.ModuleList(DecoderLayer(shape) for _ in range(config.n_decoder_layers))
-        self.norm = nn.LayerNorm(config.d_model) if shape.pre_norm else nn.Identity()
+        self.layers = nn.ModuleList(DecoderLayer(shape) for _ in range(n_layers))
+        self.norm = shape.extra_norm()
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor, memory_mask: Tensor) -> Tensor:
         """Return the hidden vectors (B, T, D) of x (B, T, D) over memory (B, S, D)."""
@@ -134,11 +128,11 @@ class Decoder(nn.Module):
             x = layer(x, memory, mask, memory_mask)
         return self.norm(x)
 
-    def step(self, x: Tensor, pasts: list[SelfCache], crosses: list[CrossCache], place: StepPlace) -> Tensor:
+    def step(self, x: Tensor, past: Past, crosses: list[CrossCache], place: StepPlace) -> Tensor:
         """Return the hidden vectors (R, n, D) of the next n positions; the caches take them in."""
-        for layer, past, cross in zip(self.layers, pasts, crosses):
+        for layer, own, cross in zip(self.layers, past.layers, crosses):
             assert isinstance(layer, DecoderLayer)
-            x = layer.step(x, past, cross, place)
+            x = layer.step(x, own, cross, place)
         return self.norm(x)
 
 
@@ -146,17 +140,20 @@ class Decoder(nn.Module):
 class TransformerState:
     """Where decoding stands in R rows. Answers ``models.interface.DecoderState``.
 
-    lengths: (R,) tokens taken in by each row; common: that number where it is the same for all, else None.
+    past: what the rows have taken in.
     sentence: (R,) which sentence of the cross-attention caches each row belongs to.
     grouped: each sentence has equally many rows, lying together in the sentences' order, so that keys are read once.
     """
 
-    lengths: Tensor
-    common: int | None
+    past: Past
     sentence: Tensor
     grouped: bool
-    pasts: list[SelfCache]
     crosses: list[CrossCache]
+
+    @property
+    def lengths(self) -> Tensor:
+        """(R,): how many tokens each row has taken in."""
+        return self.past.lengths
 
     def select(self, rows: Tensor) -> TransformerState:
         """Return the state whose row i is this one's row rows[i]; sentences without a row leave."""
@@ -165,43 +162,15 @@ class TransformerState:
         crosses = self.crosses
         if len(live) < len(crosses[0].keys):
             crosses = [cross.select(live) for cross in crosses]
-        filled = self._filled()
-        lengths = self.lengths[rows]
-        return TransformerState(
-            lengths=lengths,
-            common=_common(lengths) if self.common is None else self.common,
-            sentence=sentence,
-            grouped=_is_grouped(sentence, len(live)),
-            pasts=[past.select(rows, filled) for past in self.pasts],
-            crosses=crosses,
-        )
+        return TransformerState(self.past.select(rows), sentence, _is_grouped(sentence, len(live)), crosses)
 
     def join(self, other: TransformerState) -> TransformerState:
         """Return the state with other's rows (and sentences) behind this one's."""
         sentences = len(self.crosses[0].keys)
         sentence = torch.cat([self.sentence, other.sentence + sentences])
-        lengths = torch.cat([self.lengths, other.lengths])
-        filled, other_filled = self._filled(), other._filled()
-        return TransformerState(
-            lengths=lengths,
-            common=_common(lengths),
-            sentence=sentence,
-            grouped=_is_grouped(sentence, sentences + len(other.crosses[0].keys)),
-            pasts=[a.join(b, filled, other_filled) for a, b in zip(self.pasts, other.pasts)],
-            crosses=[a.join(b) for a, b in zip(self.crosses, other.crosses)],
-        )
-
-    def _filled(self) -> int:
-        if self.common is not None:
-            return self.common
-        return int(self.lengths.max()) if len(self.lengths) else 0
-
-
-def _common(lengths: Tensor) -> int | None:
-    if len(lengths) == 0:
-        return 0
-    low, high = (int(x) for x in lengths.aminmax())
-    return low if low == high else None
+        grouped = _is_grouped(sentence, sentences + len(other.crosses[0].keys))
+        crosses = [a.join(b) for a, b in zip(self.crosses, other.crosses)]
+        return TransformerState(self.past.join(other.past), sentence, grouped, crosses)
 
 
 def _is_grouped(sentence: Tensor, sentences: int) -> bool:
@@ -211,12 +180,8 @@ def _is_grouped(sentence: Tensor, sentences: int) -> bool:
     return torch.equal(sentence, expected)
 
 
-def _positions(config: TransformerConfig) -> nn.Module:
-    kind = {"sinusoidal": SinusoidalPositions, "learned": LearnedPositions}[config.positions]
-    return kind(config.max_positions, config.d_model)
-
-
-def _layer_shape(config: TransformerConfig) -> LayerShape:
+def layer_shape(config: StackConfig) -> LayerShape:
+    """Return what each layer of such a stack needs to know."""
     return LayerShape(
         d_model=config.d_model,
         d_ff=config.d_ff,
@@ -226,4 +191,5 @@ def _layer_shape(config: TransformerConfig) -> LayerShape:
         dropout=config.dropout,
         attention_dropout=config.attention_dropout,
         feed_forward_dropout=config.feed_forward_dropout,
+        norm_epsilon=config.norm_epsilon,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,6 +24,12 @@ class StepPlace:
     common: int | None
     end: int
     mask: Tensor | None
+
+    def banded(self, band: int) -> StepPlace:
+        """Return the place with a mask that shows the last ``band`` positions only."""
+        keys = torch.arange(self.end, device=self.positions.device)
+        behind = self.positions[:, None, :, None] - keys  # (R, 1, n, end): how far a key lies behind
+        return replace(self, mask=(behind >= 0) & (behind < band))
 
     @classmethod
     def after(cls, lengths: Tensor, common: int | None, n: int) -> StepPlace:
@@ -82,6 +88,64 @@ def _join(first: Tensor, second: Tensor, filled: int, second_filled: int) -> Ten
     new[: len(first), :, :filled] = first[:, :, :filled]
     new[len(first) :, :, :second_filled] = second[:, :, :second_filled]
     return new
+
+
+@dataclass
+class Past:
+    """What R rows have taken in so far: the self-attention caches of all layers and each row's length.
+
+    Answers ``models.interface.DecoderState``; the whole state of a decoder that has no memory.
+
+    lengths: (R,) tokens taken in by each row; common: that number where it is the same for all, else None.
+    """
+
+    lengths: Tensor
+    common: int | None
+    layers: list[SelfCache]
+
+    @classmethod
+    def empty(cls, rows: int, max_length: int, n_layers: int, like: Tensor) -> Past:
+        """Return the past of ``rows`` rows that have taken in nothing, with room for max_length tokens each.
+
+        like: (N, H, S, K) keys or values such as will come.
+        """
+        room = (rows, like.shape[1], max_length, like.shape[-1])
+        layers = [SelfCache(like.new_zeros(room), like.new_zeros(room)) for _ in range(n_layers)]
+        return cls(torch.zeros(rows, dtype=torch.int64, device=like.device), 0, layers)
+
+    def place(self, n: int) -> StepPlace:
+        """Return where the next n tokens go."""
+        return StepPlace.after(self.lengths, self.common, n)
+
+    def advance(self, n: int) -> None:
+        """Count n tokens in, which the layers have taken."""
+        self.lengths = self.lengths + n
+        self.common = None if self.common is None else self.common + n
+
+    def select(self, rows: Tensor) -> Past:
+        """Return the past whose row i is this one's row rows[i]."""
+        filled, lengths = self._filled(), self.lengths[rows]
+        common = _common(lengths) if self.common is None else self.common
+        return Past(lengths, common, [layer.select(rows, filled) for layer in self.layers])
+
+    def join(self, other: Past) -> Past:
+        """Return the past with other's rows behind this one's."""
+        lengths = torch.cat([self.lengths, other.lengths])
+        filled, other_filled = self._filled(), other._filled()
+        layers = [a.join(b, filled, other_filled) for a, b in zip(self.layers, other.layers)]
+        return Past(lengths, _common(lengths), layers)
+
+    def _filled(self) -> int:
+        if self.common is not None:
+            return self.common
+        return int(self.lengths.max()) if len(self.lengths) else 0
+
+
+def _common(lengths: Tensor) -> int | None:
+    if len(lengths) == 0:
+        return 0
+    low, high = (int(x) for x in lengths.aminmax())
+    return low if low == high else None
 
 
 class CrossCache:

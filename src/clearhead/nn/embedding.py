@@ -9,12 +9,17 @@ from torch import Tensor, nn
 
 
 class TokenEmbedding(nn.Module):
-    """One learned vector a token, scaled by sqrt(d_model) (Vaswani et al. 2017, section 3.4)."""
+    """One learned vector a token, scaled by sqrt(d_model) (Vaswani et al. 2017, section 3.4).
 
-    def __init__(self, vocabulary_size: int, d_model: int) -> None:
+    scaled: False for BERT's and GPT's, which are taken as they are.
+    """
+
+    def __init__(self, vocabulary_size: int, d_model: int, scaled: bool = True) -> None:
         super().__init__()
+        self.scaled = scaled
         self.weight = nn.Parameter(torch.empty(vocabulary_size, d_model))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the vectors (..., D) of tokens (...)."""
-        return nn.functional.embedding(tokens, self.weight) * math.sqrt(self.weight.shape[1])
+        vectors = nn.functional.embedding(tokens, self.weight)
+        return vectors * math.sqrt(self.weight.shape[1]) if self.scaled else vectors

@@ -26,6 +26,7 @@ class LayerShape:
     dropout: float
     attention_dropout: float
     feed_forward_dropout: float
+    norm_epsilon: float = 1e-5
 
     def attention(self) -> MultiHeadAttention:
         """Return a new multi-head attention of this shape."""
@@ -37,7 +38,11 @@ class LayerShape:
 
     def residual(self) -> Residual:
         """Return a new residual connection of this shape."""
-        return Residual(self.d_model, self.pre_norm, self.dropout)
+        return Residual(self.d_model, self.pre_norm, self.dropout, self.norm_epsilon)
+
+    def extra_norm(self) -> nn.Module:
+        """Return what a stack of such layers ends in: one more normalisation where it is pre-norm."""
+        return nn.LayerNorm(self.d_model, self.norm_epsilon) if self.pre_norm else nn.Identity()
 
 
 class Residual(nn.Module):
@@ -46,10 +51,10 @@ class Residual(nn.Module):
     Post-norm, the paper's: LayerNorm(x + Dropout(sublayer(x))). Pre-norm: x + Dropout(sublayer(LayerNorm(x))).
     """
 
-    def __init__(self, d_model: int, pre_norm: bool, dropout_p: float) -> None:
+    def __init__(self, d_model: int, pre_norm: bool, dropout_p: float, epsilon: float = 1e-5) -> None:
         super().__init__()
         self.pre_norm = pre_norm
-        self.norm = nn.LayerNorm(d_model)
+        self.norm = nn.LayerNorm(d_model, epsilon)
         self.dropout = Dropout(dropout_p)
 
     def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
@@ -64,7 +69,7 @@ class Residual(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention, then feed-forward (Vaswani et al. 2017, section 3.1)."""
+    """Self-attention, then feed-forward (Vaswani et al. 2017, section 3.1); also the layer of a decoder-only model."""
 
     def __init__(self, shape: LayerShape) -> None:
         super().__init__()
@@ -76,6 +81,14 @@ class EncoderLayer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return the layer's output, (B, S, D) -> (B, S, D); mask: broadcastable to (B, H, S, S)."""
         x = self.self_attention_residual(x, lambda y: self.self_attention(y, y, mask))
+        return self.feed_forward_residual(x, self.feed_forward)
+
+    def step(self, x: Tensor, past: SelfCache, place: StepPlace) -> Tensor:
+        """Return the layer's output for the next n positions of R rows, (R, n, D) -> (R, n, D); ``past`` takes them in.
+
+        The layer of a decoder-only model: what comes later is not there yet.
+        """
+        x = self.self_attention_residual(x, lambda y: attend_past(self.self_attention, y, past, place))
         return self.feed_forward_residual(x, self.feed_forward)
 
 
@@ -105,16 +118,17 @@ class DecoderLayer(nn.Module):
 
         memory: the keys and values of the G groups that the rows fall into, R = G * W, a group's rows lying together.
         """
-        x = self.self_attention_residual(x, lambda y: self._attend_past(y, past, place))
+        x = self.self_attention_residual(x, lambda y: attend_past(self.self_attention, y, past, place))
         x = self.cross_attention_residual(x, lambda y: self._attend_memory(y, memory))
         return self.feed_forward_residual(x, self.feed_forward)
-
-    def _attend_past(self, x: Tensor, past: SelfCache, place: StepPlace) -> Tensor:
-        attention = self.self_attention
-        keys, values = past.append(*attention.keys_values(x), place)
-        return attention.attend(attention.queries(x), keys, values, place.mask)
 
     def _attend_memory(self, x: Tensor, memory: CrossCache) -> Tensor:
         attention = self.cross_attention
         grouped = x.reshape(len(memory.keys), -1, x.shape[-1])  # (R, n, D) -> (G, W * n, D): a group shares its keys
         return attention.attend(attention.queries(grouped), memory.keys, memory.values, memory.mask).view_as(x)
+
+
+def attend_past(attention: MultiHeadAttention, x: Tensor, past: SelfCache, place: StepPlace) -> Tensor:
+    """Let the next positions x (R, n, D) attend to those in ``past`` and, as far as they may, to each other."""
+    keys, values = past.append(*attention.keys_values(x), place)
+    return attention.attend(attention.queries(x), keys, values, place.mask)

@@ -42,3 +42,8 @@ class LearnedPositions(nn.Module):
     def forward(self, positions: Tensor) -> Tensor:
         """Return the vectors of positions (...), counted from 0: (..., D)."""
         return nn.functional.embedding(positions, self.table)
+
+
+def make_positions(kind: str, max_positions: int, d_model: int) -> nn.Module:
+    """Return new positions: "sinusoidal" or "learned"."""
+    return {"sinusoidal": SinusoidalPositions, "learned": LearnedPositions}[kind](max_positions, d_model)
