@@ -170,7 +170,7 @@ def test_rows_may_be_moved_doubled_dropped_and_joined():
     for _ in range(3):
         state, rows = step(state, rows)
     state, rows = select(state, rows, [3])
-    assert state.common == 3
+    assert state.past.common == 3
     state, rows = step(state, rows)
 
 

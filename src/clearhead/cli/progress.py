@@ -66,7 +66,7 @@ def _machinery(event: Started) -> str:
 
 def numbers(event: Progress) -> str:
     """Return the figures that stand beside the bar."""
-    return f"loss {event.loss:.3f}  {event.tokens_per_s:,.0f} target tokens/s  {clock(event.remaining_s)} left"
+    return f"loss {event.loss:.3f}  {event.tokens_per_s:,.0f} {event.unit}/s  {clock(event.remaining_s)} left"
 
 
 def lines(event: Event, validations: int = 0) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Started:
-    """Training begins, or goes on at ``step`` after a resume; ``unit``: what is counted and losses are means over."""
+    """Training begins, or goes on at ``step`` after a resume."""
 
     step: int
     max_steps: int
@@ -19,7 +19,6 @@ class Started:
     threads: int
     processes: int = 1
     micro_batch_tokens: int = 0
-    unit: str = "target tokens"
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Progress:
 
     loss: label-smoothed cross-entropy per target token, in nats.
     nll: plain cross-entropy per target token, in nats.
-    tokens_per_s: target tokens (no padding) per second of wall time; tokens: how many those were.
+    tokens_per_s: units (no padding) per second of wall time; tokens: how many those were; unit: what they are.
     grad_norm: mean norm of the gradient before clipping.
     """
 
@@ -42,6 +41,7 @@ class Progress:
     elapsed_s: float
     remaining_s: float
     tokens: int = 0
+    unit: str = "target tokens"
 
 
 @dataclass(frozen=True)

@@ -237,7 +237,6 @@ class Training:
             threads=torch.get_num_threads(),
             processes=self.team.size,
             micro_batch_tokens=self.micro_batch_tokens,
-            unit=self.task.unit,
         )
 
     def _progress(self, since: Tally, rate: float) -> Progress:
@@ -255,6 +254,7 @@ class Training:
             elapsed_s=elapsed,
             remaining_s=left * seconds / since.steps,
             tokens=since.tokens,
+            unit=self.task.unit,
         )
 
     def _skipped(self, at: Position, indexes: np.ndarray) -> Skipped:

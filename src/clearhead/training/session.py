@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from clearhead.config import RunConfig, expand_root
+from clearhead.config import ClassifierConfig, DecoderConfig, EncoderConfig, RunConfig, expand_root
 from clearhead.data.corpus import Progress, open_corpora
-from clearhead.device import cache_folder, choose_device, keep_freed_memory
-from clearhead.errors import UsageError
+from clearhead.data.texts import open_packed, open_texts
+from clearhead.device import Device, cache_folder, choose_device, keep_freed_memory
+from clearhead.errors import CorpusError, UsageError
 from clearhead.kernels import library
 from clearhead.models.build import build_model
 from clearhead.runs.folder import RUN, RunFolder, check_free, cut_off
 from clearhead.text.corpus import LostPairs, read_pairs
 from clearhead.text.tokenizer import TokenizerPair
+from clearhead.training.classification import Classification
 from clearhead.training.distributed import Team
+from clearhead.training.language import HiddenToken, NextToken
 from clearhead.training.loop import Training
+from clearhead.training.task import Task
 from clearhead.training.translation import Translation
 
 
@@ -63,19 +67,52 @@ def open_training(
         run = RunFolder.open(out, weights=False)
     config = run.config
     tokenizers = run.tokenizers()
-    corpora = open_corpora(config.data, tokenizers, cache_folder(), config.training.seed, on_tokenised)
+    task = open_task(config, tokenizers, chosen, on_tokenised)
     sizes = tokenizers.src.vocabulary_size, tokenizers.tgt.vocabulary_size
     model = build_model(config.model, *sizes, seed=config.training.seed)
-    training = Training(run, Translation(corpora, config, chosen), model, chosen, should_stop, team)
+    training = Training(run, task, model, chosen, should_stop, team)
     training.kernels = kernels
     return training
 
 
+def open_task(
+    config: RunConfig, tokenizers: TokenizerPair, device: Device, on_tokenised: Progress | None = None
+) -> Task:
+    """Return the task that ``config`` names, its corpora open."""
+    opening = config.data, tokenizers, cache_folder(), config.training.seed, on_tokenised
+    match config.model:
+        case ClassifierConfig(labels=labels):
+            return Classification(open_texts(*opening, labels), labels, config, device)
+        case EncoderConfig():
+            return HiddenToken(open_texts(*opening), config, device)
+        case DecoderConfig():
+            return NextToken(open_packed(*opening), config, device)
+        case _:
+            return Translation(open_corpora(*opening), config, device)
+
+
 def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool) -> RunFolder:
     if resume and (out / RUN).exists() and not cut_off(out):
-        return RunFolder.open(out, weights=False).with_config(config)
+        run = RunFolder.open(out, weights=False)
+        return run.with_config(_with_labels(config, known=getattr(run.config.model, "labels", ())))
     check_free(out, overwrite)  # before the minutes that vocabularies may take
+    config = _with_labels(config)
     return RunFolder.create(out, config, train_tokenizers(config), overwrite)
+
+
+def _with_labels(config: RunConfig, known: tuple[str, ...] = ()) -> RunConfig:
+    """Fill in a classifier's labels where the config leaves them open: the ``known`` ones, else the corpus'."""
+    model = config.model
+    if not isinstance(model, ClassifierConfig) or model.labels:
+        return config
+    labels = set(known) or {
+        pair.label
+        for source in config.data.sources
+        for pair in read_pairs(source, config.data.root, config.data.skip_bad_lines, LostPairs())
+    }
+    if len(labels) < 2:
+        raise CorpusError("one-label", labels=", ".join(sorted(labels)) or "-")
+    return config.model_copy(update={"model": model.model_copy(update={"labels": known or tuple(sorted(labels))})})
 
 
 def train_tokenizers(config: RunConfig) -> TokenizerPair:
@@ -85,6 +122,6 @@ def train_tokenizers(config: RunConfig) -> TokenizerPair:
     def side(name: str) -> Iterator[str]:
         for source in config.data.sources:
             for pair in read_pairs(source, config.data.root, config.data.skip_bad_lines, LostPairs()):
-                yield getattr(pair, name)
+                yield getattr(pair, name)  # of a single text the second side is empty
 
     return TokenizerPair.train(side("src"), side("tgt"), config.tokenizer, tags)

@@ -1,0 +1,177 @@
+"""Each task learns what there is to learn on a toy corpus, through the one loop, and goes on bit for bit."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from clearhead.config import make_config
+from clearhead.errors import ConfigError, CorpusError
+from clearhead.models.build import named_weights
+from clearhead.training.events import Finished, Progress, Validated
+from clearhead.training.session import open_training
+
+GOOD, BAD = ["good", "fine", "lovely"], ["bad", "poor", "dull"]
+NOUNS = ["do", "re", "mi", "fa", "so", "la"]
+SMALL = {"d_model": 32, "d_ff": 64, "n_heads": 2, "n_layers": 2, "dropout": 0.1, "attention_dropout": 0.0}
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A text says one word of praise or blame between nouns, and "not" before it turns it."""
+    monkeypatch.setenv("CLEARHEAD_CACHE", str(tmp_path / "cache"))
+    torch.set_num_threads(1)
+    draw, lines = random.Random(0), ["id\ttext\tlabel"]
+    for number in range(600):
+        good, turned = draw.random() < 0.5, draw.random() < 0.3
+        word = draw.choice(GOOD if good != turned else BAD)
+        text = [*draw.choices(NOUNS, k=draw.randint(1, 4)), *["not"] * turned, word, *draw.choices(NOUNS, k=2)]
+        lines.append(f"{number}\t{' '.join(text)}\t{int(good)}")
+    (tmp_path / "texts.tsv").write_text("\n".join(lines) + "\n")
+    # A text goes on from any word to the last one: what cannot be foretold is where it begins.
+    chain = [" ".join(NOUNS[draw.randrange(6) :]) for _ in range(1000)]
+    (tmp_path / "chain.txt").write_text("\n".join(chain) + "\n")
+    return tmp_path
+
+
+def config(corpus: Path, task: str, model: dict, source: dict, *overrides: str):
+    table = {
+        "task": task,
+        "data": {"root": str(corpus), "sources": [source], "max_tokens": 24, "holdout": 60},
+        "tokenizer": {"vocabulary_size": 344},
+        "model": model,
+        "training": {
+            "max_steps": 150, "batch_tokens": 600, "log_every": 10, "validate_every": 50, "checkpoint_every": 50,
+            "schedule": "cosine", "learning_rate": 0.005, "warmup_steps": 20, "label_smoothing": 0.0,
+        },
+    }  # fmt: skip
+    return make_config(table, overrides)
+
+
+LABELLED = {
+    "tsv": "texts.tsv",
+    "text_column": 1,
+    "label_column": 2,
+    "header": True,
+    "labels": {"0": "BAD", "1": "GOOD"},
+}
+TEXTS = {"tsv": "texts.tsv", "text_column": 1, "header": True}
+ENCODER = {"kind": "classifier", "body": {"kind": "encoder", **SMALL}}
+BAG = {"kind": "classifier", "body": {"kind": "bag", "d_model": 16}, "pooling": "mean"}
+
+
+def classification(corpus, model, *overrides):
+    return config(corpus, "classification", model, LABELLED, "training.validate_metric=accuracy", *overrides)
+
+
+def test_an_encoder_learns_to_classify_what_a_bag_of_words_cannot(corpus):
+    found = {}
+    for name, model in (("encoder", ENCODER), ("bag", BAG)):
+        training = open_training(classification(corpus, model), corpus / name)
+        assert training.config.model.labels == ("BAD", "GOOD")
+        *_, finished = training.events()
+        assert isinstance(finished, Finished) and {"loss", "accuracy", "f1"} == set(finished.scores)
+        found[name] = finished.scores["accuracy"]
+    assert found["encoder"] > 0.97 > found["bag"]
+
+
+def test_what_is_said_of_samples_is_shown(corpus):
+    training = open_training(classification(corpus, BAG, "training.max_steps=20"), corpus / "run")
+    (validated,) = [event for event in training.events() if isinstance(event, Validated)]
+    assert all(sample.ref in ("BAD", "GOOD") and sample.hyp in ("BAD", "GOOD") for sample in validated.samples)
+    lines = (corpus / "texts.tsv").read_text()
+    names = {"BAD": "0", "GOOD": "1"}
+    assert all(f"\t{sample.src}\t{names[sample.ref]}\n" in lines for sample in validated.samples)
+
+
+def test_a_rare_class_counts_more_where_classes_are_balanced(corpus):
+    lines = (corpus / "texts.tsv").read_text().splitlines()
+    rare = [line for line in lines[1:] if line.endswith("1")][:40]
+    (corpus / "texts.tsv").write_text("\n".join([*lines[:1], *rare, *(x for x in lines[1:] if x.endswith("0"))]) + "\n")
+    setting = "training.balance_classes=true"
+    training = open_training(classification(corpus, BAG, setting), corpus / "run")
+    weights, counts = training.task.weights, torch.bincount(torch.from_numpy(training.task.corpora.train.labels()))
+    torch.testing.assert_close(weights * counts, torch.full((2,), counts.sum() / 2))
+    batch = training.task.batch(training.task.corpora.train, torch.arange(9).numpy(), 0)
+    training.model.eval()
+    scaled, plain = training.task.loss(training.model, 0.1)(batch, 0.5)
+    logits = training.model(batch.ids, batch.mask, batch.segments)
+    each = torch.nn.functional.cross_entropy(logits, batch.labels, label_smoothing=0.1, reduction="none")
+    torch.testing.assert_close(scaled, 0.5 * (weights[batch.labels] * each).sum())
+    torch.testing.assert_close(plain, torch.nn.functional.cross_entropy(logits, batch.labels, reduction="sum").detach())
+
+
+def test_a_masked_language_model_fills_in_what_the_rest_tells(corpus):
+    settings = ["training.max_steps=200", "training.validate_every=200", "model.dropout=0.0"]
+    run = config(corpus, "masked-language-model", ENCODER["body"], {"text": "chain.txt"}, *settings)
+    events = list(open_training(run, corpus / "run").events())
+    assert events[-1].scores["loss"] < 0.1
+    (validated,) = [event for event in events if isinstance(event, Validated)]
+    for sample in validated.samples:
+        assert "[?]" in sample.src or sample.src == sample.ref  # hidden, or left as it is, or another token
+        assert sample.hyp == sample.ref and NOUNS[-1] in sample.ref
+
+
+def test_a_language_model_foretells_what_can_be_foretold(corpus):
+    decoder = {"kind": "decoder", **SMALL, "dropout": 0.0}
+    run = config(corpus, "language-model", decoder, {"text": "chain.txt"}, "data.max_tokens=32")
+    training = open_training(run, corpus / "run")
+    *_, finished = training.events()
+    scores, valid = finished.scores, training.task.corpora.valid
+    texts, tokens = sum(len(part.rows) for part in valid.parts), int(valid.src_lengths.sum())
+    least = math.log(6) * texts / tokens  # and a little more, since a block's first tokens have less before them
+    assert least - 0.05 < scores["loss"] < least + 0.1
+    text = [training.task.corpora.tokenizers.src.decode(ids.tolist()) for ids in valid.tokens()]
+    size = sum(len(each) + 1 for each in text)
+    assert scores["bits_per_byte"] == pytest.approx(scores["loss"] * tokens / math.log(2) / size)
+
+
+@pytest.mark.parametrize("task", ["classification", "masked-language-model", "language-model"])
+def test_every_task_goes_on_bit_for_bit(corpus, task):
+    model = {"classification": ENCODER, "masked-language-model": ENCODER["body"]}.get(
+        task, {"kind": "decoder", **SMALL}
+    )
+    source = LABELLED if task == "classification" else TEXTS
+    settings = [
+        "training.max_steps=12",
+        "training.checkpoint_every=4",
+        "training.validate_every=6",
+        "training.log_every=1",
+    ]
+    settings += ["training.batch_tokens=200", "training.micro_batch_tokens=80", "model.dropout=0.2"]
+    run = config(corpus, task, model, source, *settings)
+    whole = open_training(run, corpus / "whole")
+    expected = [event.loss for event in whole.events() if isinstance(event, Progress)]
+    first = open_training(run, corpus / "cut", should_stop=lambda: first.position.step >= 7)
+    found = [event.loss for event in first.events() if isinstance(event, Progress)]
+    second = open_training(run, corpus / "cut", resume=True)
+    assert found + [event.loss for event in second.events() if isinstance(event, Progress)] == expected
+    weights = named_weights(second.model)
+    assert all(torch.equal(weight, weights[name]) for name, weight in named_weights(whole.model).items())
+
+
+def test_what_cannot_be_classified_is_said(corpus):
+    with pytest.raises(CorpusError) as caught:
+        open_training(config(corpus, "classification", BAG, TEXTS), corpus / "run")
+    assert caught.value.code == "one-label"
+    with pytest.raises(CorpusError) as caught:
+        open_training(classification(corpus, {**BAG, "labels": ["BAD", "GOOD", "UGLY"]}), corpus / "run")
+    assert caught.value.code == "class-without-text" and "UGLY" in caught.value.message("en")
+    with pytest.raises(CorpusError) as caught:
+        open_training(classification(corpus, {**BAG, "labels": ["BAD", "UGLY"]}), corpus / "run2")
+    assert caught.value.code == "unknown-label"
+
+
+def test_task_model_and_metric_belong_together(corpus):
+    for task, model, settings in (
+        ("classification", {"kind": "encoder"}, ()),
+        ("translation", BAG, ()),
+        ("language-model", {"kind": "decoder"}, ("training.validate_metric=accuracy",)),
+        ("classification", BAG, ("tokenizer.joint=false",)),
+    ):
+        with pytest.raises(ConfigError, match=task):
+            config(corpus, task, model, TEXTS, *settings)
