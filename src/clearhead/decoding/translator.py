@@ -11,7 +11,7 @@ from typing import NamedTuple, overload
 import torch
 from torch import Tensor, nn
 
-from clearhead.config import DecodingConfig, with_overrides
+from clearhead.config import DecodingConfig
 from clearhead.data.batch import Batch
 from clearhead.decoding.beam import beam_search
 from clearhead.decoding.greedy import greedy_search
@@ -21,10 +21,8 @@ from clearhead.decoding.sampling import sampler, uniforms
 from clearhead.decoding.scoring import score_pairs
 from clearhead.device import choose_device
 from clearhead.errors import CorpusError, UsageError
-from clearhead.models.build import load_weights, make_model, named_weights
 from clearhead.models.interface import Seq2Seq
-from clearhead.runs.folder import RunFolder
-from clearhead.runs.tensors import check_weights
+from clearhead.runs.load import load_run
 from clearhead.text.sentences import split_sentences
 from clearhead.text.tokenizer import FIRST_BYTE, TokenizerPair
 
@@ -129,18 +127,9 @@ class Translator:
             ConfigError: an override is wrong.
             UsageError: there is no such device.
         """
-        run = RunFolder.open(os.fspath(path))
-        if run.config.task != "translation":
-            raise UsageError("wrong-task", path=run.path, task=run.config.task, wanted="translation")
-        config, tokenizers = with_overrides(run.config, tuple(overrides)), run.tokenizers()
-        sizes = tokenizers.src.vocabulary_size, tokenizers.tgt.vocabulary_size
-        weights = run.weights()
-        with torch.device("meta"):  # a foreign config may describe a model that no memory holds
-            check_weights(weights, named_weights(make_model(config.model, *sizes)))
-        model = make_model(config.model, *sizes)
-        load_weights(model, weights)
-        tgt = config.languages.tgt
-        return cls(model, tokenizers, config.decoding, device, precision, tgt)  # type: ignore[arg-type]  # a Seq2Seq
+        run = load_run(path, "translation", overrides)
+        config = run.config
+        return cls(run.model, run.tokenizers, config.decoding, device, precision, config.languages.tgt)  # type: ignore[arg-type]
 
     # --- translating
 

@@ -1,0 +1,291 @@
+"""From a prompt to its continuation by a decoder-only model, token by token; and what the model says of given ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import regex
+import torch
+from torch import Tensor, nn
+
+from clearhead.config import DecodingConfig
+from clearhead.decoding.greedy import Choose, likeliest
+from clearhead.decoding.sampling import sampler, uniforms
+from clearhead.device import choose_device
+from clearhead.errors import CorpusError
+from clearhead.models.interface import DecoderState, LanguageModel
+from clearhead.runs.load import load_run
+from clearhead.text.tokenizer import FIRST_BYTE, Tokenizer
+
+TAIL = 64
+"""No character is longer than so many code points."""
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """What follows a prompt.
+
+    log_prob: of its tokens, and of the end where the model ended it.
+    finished: whether the model or a stop string ended it; False where the limit did.
+    """
+
+    prompt: str
+    text: str
+    tokens: tuple[int, ...]
+    log_prob: float
+    finished: bool
+
+
+class Generator:
+    """A language model with its tokenizer: ``generator("text")`` or ``generator(["several", "texts"])``.
+
+    Every text stands behind an eos, as in training. Puts the model on the device and into evaluation mode.
+
+    Args:
+        model: answers ``models.interface.LanguageModel``.
+        tokenizer: the one it was trained with.
+        decoding: how to continue where a call does not say: beam_size does not matter, length_penalty neither.
+        device, precision: see ``device.choose_device``.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
+        decoding: DecodingConfig | None = None,
+        device: str = "auto",
+        precision: str = "fp32",
+    ) -> None:
+        self.device = choose_device(device, precision)
+        if isinstance(model, nn.Module):
+            model.to(self.device.name).eval()
+        self.model = model
+        self.tokenizer = tokenizer
+        self.decoding = decoding or DecodingConfig()
+        forbidden = [id for id in range(FIRST_BYTE) if id != tokenizer.eos_id]
+        self._forbidden = torch.tensor(forbidden, device=self.device.name)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        device: str = "auto",
+        precision: str = "fp32",
+        overrides: Sequence[str] = (),
+    ) -> Generator:
+        """Return the generator that a run folder holds.
+
+        Raises: as ``runs.load.load_run``; UsageError also where there is no such device.
+        """
+        run = load_run(path, "language-model", overrides)
+        return cls(run.model, run.tokenizers.src, run.config.decoding, device, precision)  # type: ignore[arg-type]
+
+    def __call__(
+        self,
+        prompts: str | Sequence[str],
+        *,
+        max_new_tokens: int = 50,
+        stop: Sequence[str] = (),
+        decoding: DecodingConfig | None = None,
+    ) -> list[list[Continuation]]:
+        """Continue each prompt ``decoding.n_best`` times: by drawing where ``decoding.sampling``, else the likeliest.
+
+        Args:
+            prompts: one or several; an empty one is continued from nothing.
+            max_new_tokens: a continuation has at most so many.
+            stop: texts that end a continuation; they are not part of it.
+            decoding: how, instead of ``self.decoding``: sampling, temperature, top_k, top_p, seed, n_best.
+
+        Raises:
+            CorpusError: a prompt leaves no room for a continuation.
+        """
+        texts = [prompts] if isinstance(prompts, str) else list(prompts)
+        decoding = decoding or self.decoding
+        count = decoding.n_best if decoding.sampling else 1
+        rows = [ids for ids in self._encoded(texts, max_new_tokens) for _ in range(count)]
+        made = _Rows([texts[i // count] for i in range(len(rows))], rows, self.tokenizer, stop)
+        for _ in self._steps(made, max_new_tokens, decoding, count):
+            pass
+        found = made.continuations()
+        return [found[i : i + count] for i in range(0, len(found), count)]
+
+    def stream(
+        self,
+        prompt: str,
+        *,
+        max_new_tokens: int = 50,
+        stop: Sequence[str] = (),
+        decoding: DecodingConfig | None = None,
+    ) -> Iterator[str]:
+        """Yield the continuation of ``prompt`` piece by piece, never half a character as a reader sees it.
+
+        A syllable of Jamo, or an emoji with what belongs to it, waits until something else follows. Arguments and
+        errors as in a call.
+        """
+        decoding = (decoding or self.decoding).model_copy(update={"n_best": 1})
+        made = _Rows([prompt], self._encoded([prompt], max_new_tokens), self.tokenizer, stop)
+        said = 0
+        for _ in self._steps(made, max_new_tokens, decoding, 1):
+            text = made.text(0)
+            safe = len(text) if made.stopped[0] else min(whole_characters(text), _before_stop(text, stop))
+            if safe > said:
+                yield text[said:safe]
+                said = safe
+        rest = made.text(0)[said:]
+        if rest:
+            yield rest
+
+    @torch.no_grad()
+    def score_continuations(self, prompt: str, continuations: Sequence[str]) -> list[float]:
+        """Return the log-probability of each continuation after ``prompt``, the sum over its tokens.
+
+        Raises:
+            CorpusError: prompt and continuation are longer than the model's positions.
+        """
+        start = [self.tokenizer.eos_id, *self.tokenizer.encode(prompt)]
+        return self.score_ids(start, [self._continued(prompt, text) for text in continuations])
+
+    @torch.no_grad()
+    def score_ids(self, start: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[float]:
+        """Return the log-probability of each continuation's tokens after those of ``start``.
+
+        Raises:
+            CorpusError: both together are longer than the model's positions.
+        """
+        rows = [[*start, *ids] for ids in continuations]
+        longest = max(map(len, rows))
+        if longest - 1 > self.model.max_positions:
+            raise CorpusError("prompt-too-long", tokens=longest, limit=self.model.max_positions)
+        ids = torch.tensor([[*row, *[self.tokenizer.pad_id] * (longest - len(row))] for row in rows])
+        ids = ids.to(self.device.name)
+        with self.device.autocast():
+            hidden = self.model(ids[:, :-1])[:, len(start) - 1 :]
+            log_probs = self.model.project(hidden).float().log_softmax(-1)
+        each = log_probs.gather(2, ids[:, len(start) :, None])[:, :, 0].double()
+        return [float(row[: len(continuation)].sum()) for row, continuation in zip(each, continuations)]
+
+    # --- the steps
+
+    def _encoded(self, texts: Sequence[str], max_new_tokens: int) -> list[list[int]]:
+        rows = [[self.tokenizer.eos_id, *ids] for ids in self.tokenizer.encode_batch(texts)]
+        for row in rows:
+            if len(row) + max_new_tokens - 1 > self.model.max_positions:
+                raise CorpusError("prompt-too-long", tokens=len(row) + max_new_tokens, limit=self.model.max_positions)
+        return rows
+
+    def _continued(self, prompt: str, text: str) -> list[int]:
+        """Return the tokens that ``text`` adds to ``prompt``."""
+        before, whole = self.tokenizer.encode(prompt), self.tokenizer.encode(prompt + text)
+        return whole[len(before) :] if whole[: len(before)] == before else self.tokenizer.encode(text)
+
+    @torch.no_grad()
+    def _steps(self, made: _Rows, max_new_tokens: int, decoding: DecodingConfig, count: int) -> Iterator[None]:
+        """Add a token to every row that goes on, again and again; ``made`` holds what has come out."""
+        device = self.device.name
+        choose: Choose = likeliest
+        if decoding.sampling:
+            keys = [(row // count, row % count) for row in range(len(made.ids))]
+            draws = uniforms(decoding.seed, keys, max_new_tokens, device)
+            choose = sampler(draws, decoding.temperature, decoding.top_k, decoding.top_p)
+        with self.device.autocast():
+            rows, logits, state = self._take_in(made.ids, max_new_tokens)
+        for position in range(max_new_tokens):
+            with self.device.autocast():
+                log_probs = logits.float().log_softmax(-1).index_fill_(1, self._forbidden, -torch.inf)
+                tokens = choose(log_probs, rows, position)
+                chosen = log_probs.gather(1, tokens[:, None])[:, 0]
+                going = made.add(rows.tolist(), tokens.tolist(), chosen.tolist())
+            yield
+            if not going or position + 1 == max_new_tokens:
+                return
+            if len(going) < len(rows):
+                stay = torch.tensor(going, device=device)
+                rows, tokens, state = rows[stay], tokens[stay], state.select(stay)
+            with self.device.autocast():
+                hidden, state = self.model.step(tokens[:, None], state)
+                logits = self.model.project(hidden[:, -1])
+
+    def _take_in(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> tuple[Tensor, Tensor, DecoderState]:
+        """Read all prompts, those of one length at once; return the rows' numbers, their next logits and the state."""
+        by_length: dict[int, list[int]] = {}
+        for row, prompt in enumerate(prompts):
+            by_length.setdefault(len(prompt), []).append(row)
+        rows: list[int] = []
+        logits: list[Tensor] = []
+        state: DecoderState | None = None
+        for length, group in by_length.items():
+            ids = torch.tensor([prompts[row] for row in group], device=self.device.name)
+            hidden, entering = self.model.step(ids, self.model.start(len(group), length + max_new_tokens - 1))
+            logits.append(self.model.project(hidden[:, -1]))
+            rows += group
+            state = entering if state is None else state.join(entering)
+        assert state is not None
+        return torch.tensor(rows, device=self.device.name), torch.cat(logits), state
+
+
+class _Rows:
+    """The continuations as they come."""
+
+    def __init__(self, prompts: list[str], ids: list[list[int]], tokenizer: Tokenizer, stop: Sequence[str]) -> None:
+        self.prompts = prompts
+        self.ids = ids
+        self.tokenizer = tokenizer
+        self.stop = stop
+        self.tokens: list[list[int]] = [[] for _ in ids]
+        self.log_probs = [0.0] * len(ids)
+        self.stopped = [False] * len(ids)
+        self._skip = [len(tokenizer.decode(row)) for row in ids]
+
+    def add(self, rows: list[int], tokens: list[int], log_probs: list[float]) -> list[int]:
+        """Add a token to each of ``rows``; return which of them, by their place, go on."""
+        going = []
+        for place, (row, token, log_prob) in enumerate(zip(rows, tokens, log_probs)):
+            self.log_probs[row] += log_prob
+            if token == self.tokenizer.eos_id:
+                self.stopped[row] = True
+                continue
+            self.tokens[row].append(token)
+            self.stopped[row] = bool(self.stop) and self._cut(self._whole(row)) is not None
+            if not self.stopped[row]:
+                going.append(place)
+        return going
+
+    def text(self, row: int) -> str:
+        """Return what has come so far, up to a stop string."""
+        text = self._whole(row)
+        cut = self._cut(text)
+        return text if cut is None else text[:cut]
+
+    def continuations(self) -> list[Continuation]:
+        """Return what has come out."""
+        return [
+            Continuation(prompt, self.text(row), tuple(self.tokens[row]), self.log_probs[row], self.stopped[row])
+            for row, prompt in enumerate(self.prompts)
+        ]
+
+    def _whole(self, row: int) -> str:
+        return self.tokenizer.decode([*self.ids[row], *self.tokens[row]])[self._skip[row] :]
+
+    def _cut(self, text: str) -> int | None:
+        """Where the first stop string begins in ``text``, or None."""
+        return min((at for at in map(text.find, self.stop) if at >= 0), default=None)
+
+
+def whole_characters(text: str) -> int:
+    """Return how much of ``text`` stays as it is whatever follows: all but its last character.
+
+    A character is what a reader takes for one (Unicode's extended grapheme cluster): a syllable made of Jamo, a letter
+    with its marks, an emoji with all that belongs to it. Bytes of an unfinished one show as U+FFFD at the end.
+    """
+    finished = text.rstrip("\ufffd")
+    *_, last = (0, *(found.start() for found in regex.finditer(r"\X", finished, pos=max(0, len(finished) - TAIL))))
+    return last
+
+
+def _before_stop(text: str, stop: Sequence[str]) -> int:
+    """Return how much of ``text`` cannot be the beginning of a stop string any more."""
+    longest = max(map(len, stop), default=1) - 1
+    begun = (at for at in range(max(0, len(text) - longest), len(text)) if any(s.startswith(text[at:]) for s in stop))
+    return next(begun, len(text))

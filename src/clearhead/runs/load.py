@@ -1,0 +1,49 @@
+"""From a run folder to a model that is ready to be used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from clearhead.config import RunConfig, with_overrides
+from clearhead.errors import UsageError
+from clearhead.models.build import load_weights, make_model, named_weights
+from clearhead.runs.folder import RunFolder
+from clearhead.runs.tensors import check_weights
+from clearhead.text.tokenizer import TokenizerPair
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a run folder holds: the config, the tokenizers, and the model with its weights."""
+
+    config: RunConfig
+    tokenizers: TokenizerPair
+    model: nn.Module
+
+
+def load_run(path: str | os.PathLike[str], task: str, overrides: Sequence[str] = ()) -> Loaded:
+    """Load the model of a run of ``task``.
+
+    overrides: ``key=value`` in place of what the run's config says.
+
+    Raises:
+        RunError: the folder is not a whole run folder.
+        ConfigError: an override is wrong.
+        UsageError: the run is one of another task.
+    """
+    run = RunFolder.open(os.fspath(path))
+    if run.config.task != task:
+        raise UsageError("wrong-task", path=run.path, task=run.config.task, wanted=task)
+    config, tokenizers = with_overrides(run.config, tuple(overrides)), run.tokenizers()
+    sizes = tokenizers.src.vocabulary_size, tokenizers.tgt.vocabulary_size
+    weights = run.weights()
+    with torch.device("meta"):  # a foreign config may describe a model that no memory holds
+        check_weights(weights, named_weights(make_model(config.model, *sizes)))
+    model = make_model(config.model, *sizes)
+    load_weights(model, weights)
+    return Loaded(config, tokenizers, model)

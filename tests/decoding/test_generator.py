@@ -1,0 +1,152 @@
+"""Generation: with the cache as without, alone as in a batch, streamed as at once, scored as made."""
+
+from __future__ import annotations
+
+import pytest
+import regex
+import torch
+
+from clearhead.config import DecoderConfig, DecodingConfig, TokenizerConfig
+from clearhead.decoding.generator import Generator, whole_characters
+from clearhead.errors import CorpusError
+from clearhead.models.build import build_model
+from clearhead.text.tokenizer import FIRST_BYTE, Tokenizer
+
+LINES = ["나는 집에 갑니다", "the animal did not cross the street", "it was too tired"] * 30
+PROMPTS = ["the animal", "", "it was too", "나는 집", "the", "it was not"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.train(LINES, TokenizerConfig(vocabulary_size=380))
+
+
+@pytest.fixture(params=[0, 3], ids=["dense", "banded"])
+def generator(request, tokenizer) -> Generator:
+    config = DecoderConfig(
+        d_model=24, d_ff=48, n_heads=2, n_layers=3, max_positions=40, dropout=0.2, band=request.param
+    )
+    model = build_model(config, tokenizer.vocabulary_size, tokenizer.vocabulary_size, seed=4)
+    with torch.no_grad():
+        for weight in model.parameters():  # far from uniform, so that a mistake shows
+            weight.mul_(4.0 if weight.dim() > 1 else 1.0)
+        model.token_embedding.weight[tokenizer.eos_id] *= 2.5  # some end early
+    return Generator(model, tokenizer, device="cpu")
+
+
+def recomputed(generator: Generator, prompt: str, count: int) -> tuple[list[int], float]:
+    """Greedy search that reads everything anew for each token."""
+    ids, new, total = [generator.tokenizer.eos_id, *generator.tokenizer.encode(prompt)], [], 0.0
+    for _ in range(count):
+        with torch.no_grad():
+            logits = generator.model.project(generator.model(torch.tensor([[*ids, *new]]))[0, -1])
+        log_probs = logits.log_softmax(-1)
+        log_probs[[id for id in range(FIRST_BYTE) if id != generator.tokenizer.eos_id]] = -torch.inf
+        token = int(log_probs.argmax())
+        total += float(log_probs[token])
+        if token == generator.tokenizer.eos_id:
+            break
+        new.append(token)
+    return new, total
+
+
+def test_in_a_batch_with_the_cache_as_alone_without(generator):
+    found = generator(PROMPTS, max_new_tokens=12)
+    assert len({continuation.tokens for (continuation,) in found}) > 3
+    for prompt, (continuation,) in zip(PROMPTS, found):
+        tokens, log_prob = recomputed(generator, prompt, 12)
+        assert list(continuation.tokens) == tokens and continuation.prompt == prompt
+        assert continuation.log_prob == pytest.approx(log_prob, abs=1e-4)
+        assert continuation.finished == (len(tokens) < 12)
+    assert {continuation.finished for (continuation,) in found} == {True, False}
+
+
+def test_a_sample_depends_on_its_prompts_place_and_number_alone(generator):
+    drawing = DecodingConfig(sampling=True, n_best=3, seed=7, temperature=1.5, beam_size=1)
+    together = generator(PROMPTS, max_new_tokens=8, decoding=drawing)
+    again = generator([*PROMPTS[:2], "something else"], max_new_tokens=8, decoding=drawing)
+    assert [[c.tokens for c in row] for row in again[:2]] == [[c.tokens for c in row] for row in together[:2]]
+    assert len({c.tokens for row in together for c in row}) > 12
+    other = generator(PROMPTS, max_new_tokens=8, decoding=drawing.model_copy(update={"seed": 8}))
+    assert [c.tokens for c in other[0]] != [c.tokens for c in together[0]]
+
+
+def test_what_is_made_scores_what_it_was_made_with(generator):
+    for (made,) in generator(PROMPTS, max_new_tokens=6):
+        start = [generator.tokenizer.eos_id, *generator.tokenizer.encode(made.prompt)]
+        ids = [*made.tokens, *([generator.tokenizer.eos_id] if made.finished else [])]
+        with torch.no_grad():
+            logits = generator.model.project(generator.model(torch.tensor([start + ids]))[0]).log_softmax(-1)
+        by_hand = sum(float(logits[len(start) - 1 + n, id]) for n, id in enumerate(ids))
+        assert generator.score_ids(start, [ids, ids[:1]])[0] == pytest.approx(by_hand, abs=1e-4)
+
+
+def test_continuations_are_scored_by_the_tokens_that_they_add(generator):
+    texts = [" tired", " cross the street", " 갑니다"]
+    found = generator.score_continuations("it was", texts)
+    for text, score in zip(texts, found):
+        before = generator.tokenizer.encode("it was")
+        whole = generator.tokenizer.encode("it was" + text)
+        assert whole[: len(before)] == before
+        start = [generator.tokenizer.eos_id, *before]
+        assert score == pytest.approx(generator.score_ids(start, [whole[len(before) :]])[0], abs=1e-4)
+
+
+def test_streamed_as_at_once(generator):
+    for prompt in PROMPTS:
+        whole = generator(prompt, max_new_tokens=12)[0][0].text
+        pieces = list(generator.stream(prompt, max_new_tokens=12))
+        assert "".join(pieces) == whole and all(pieces)
+
+
+class Saying:
+    """A language model that says one text, token by token, whatever it is asked."""
+
+    max_positions = 400
+
+    def __init__(self, ids: list[int], vocabulary_size: int) -> None:
+        self.ids, self.vocabulary_size = ids, vocabulary_size
+
+    def start(self, rows, max_length):
+        return 0
+
+    def step(self, tokens, state):
+        return torch.full((*tokens.shape, 1), state), state + 1
+
+    def project(self, hidden, candidates=None):
+        return 50.0 * torch.nn.functional.one_hot(torch.tensor(self.ids)[hidden[..., 0]], self.vocabulary_size).float()
+
+
+TEXT = "a각\u1100\u1161\u11a8 👩‍👩‍👧 e\u0301 🇰🇷🇩🇪 👍🏽 뷁 stop here STOP and more"
+
+
+def test_no_piece_of_a_stream_ends_within_a_character(tokenizer):
+    said = TEXT.replace("e\u0301", "é").replace("\u1100\u1161\u11a8", "각")  # what tokens say is NFC
+    model = Saying([*tokenizer.encode(TEXT), tokenizer.eos_id], tokenizer.vocabulary_size)
+    generator = Generator(model, tokenizer, device="cpu")
+    pieces = list(generator.stream("x", max_new_tokens=300))
+    assert "".join(pieces) == " " + said
+    characters = regex.findall(r"\X", " " + said)
+    assert [c for piece in pieces for c in regex.findall(r"\X", piece)] == characters
+    assert len(pieces) > 30
+
+
+def test_a_stop_string_ends_it_and_no_part_of_it_is_said(tokenizer):
+    model = Saying([*tokenizer.encode(TEXT), tokenizer.eos_id], tokenizer.vocabulary_size)
+    generator = Generator(model, tokenizer, device="cpu")
+    expected = (" " + TEXT).partition("STOP")[0]
+    ((found,),) = generator("x", max_new_tokens=300, stop=["STOP", "never"])
+    assert len(found.text) == len(expected) - 1 - 2 and found.finished  # NFC is shorter
+    pieces = list(generator.stream("x", max_new_tokens=300, stop=["STOP", "never"]))
+    assert "".join(pieces) == found.text and found.text.endswith("stop here ")
+
+
+@pytest.mark.parametrize(("text", "sure"), [("", 0), ("a", 0), ("ab", 1), ("ab\ufffd", 1), ("a\ufffd\ufffd", 0)])
+def test_all_but_the_last_character_is_sure(text, sure):
+    assert whole_characters(text) == sure
+
+
+def test_a_prompt_without_room_is_refused(generator):
+    with pytest.raises(CorpusError) as caught:
+        generator("the animal did not", max_new_tokens=40)
+    assert caught.value.code == "prompt-too-long"
