@@ -1,6 +1,7 @@
 """clearhead: train, run and see through Transformers, from a parallel corpus to a translator.
 
-``from clearhead import Translator`` is the way in for programs; the import of torch waits until that name is asked for.
+``from clearhead import Translator, pipeline`` is the way in for programs; the import of torch waits until a name is
+asked for.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from clearhead.version import __version__
 
 if TYPE_CHECKING:
     from clearhead.decoding.translator import Translation, Translator
+    from clearhead.pipelines import pipeline
 
-__all__ = ["Translation", "Translator", "__version__"]
+__all__ = ["Translation", "Translator", "__version__", "pipeline"]
 
 
 def __getattr__(name: str) -> object:
@@ -20,4 +22,8 @@ def __getattr__(name: str) -> object:
         from clearhead.decoding import translator
 
         return getattr(translator, name)
+    if name == "pipeline":
+        from clearhead.pipelines import pipeline
+
+        return pipeline
     raise AttributeError(f"module 'clearhead' has no attribute {name!r}")

@@ -1,0 +1,296 @@
+"""``pipeline(task, model)``: what was trained, called in three lines; call and results as Transformers 4 had them.
+
+    from clearhead import pipeline
+    pipeline("translation", "runs/en-de")("A dog runs.")            # [{"translation_text": "Ein Hund rennt."}]
+    pipeline("sentiment-analysis", "runs/reviews")("A fine film.")  # [{"label": "POSITIVE", "score": 0.98}]
+
+A call takes one text, or any iterable of them; a list of texts gives a list of results in their order, a generator
+(or ``stream``) gives them one after the other. Nothing is fetched from a network.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clearhead.config import DecodingConfig
+from clearhead.decoding.generator import Generator
+from clearhead.decoding.translator import Translator
+from clearhead.device import Device, choose_device
+from clearhead.errors import CorpusError, UsageError
+from clearhead.runs.load import load_run
+from clearhead.text.corpus import read_lines
+from clearhead.text.tokenizer import Tokenizer
+
+CHUNK = 1024
+"""How many texts of a stream are held at once."""
+BATCH_TOKENS = 4096
+MASKS = ("[MASK]", "<mask>")
+"""Either stands for the hidden token in a text."""
+
+Result = dict[str, Any]
+Folder = str | os.PathLike[str]
+
+
+class Pipeline:
+    """A task's model, ready to be called.
+
+    Args:
+        task: its name.
+        run: what it does with texts.
+    """
+
+    def __init__(self, task: str, run: Runner) -> None:
+        self.task = task
+        self._run = run
+
+    def __call__(
+        self, texts: str | Iterable[str] | Path, on_progress: Callable[[int], None] | None = None, **options: Any
+    ) -> list[Any]:
+        """Return a list: of one text its results, of several texts each one's.
+
+        Args:
+            texts: one, several, or the lines of a file named by a ``pathlib.Path``.
+            on_progress: told how many texts are done.
+            options: the task's own, for example ``top_k``, ``num_return_sequences``, ``beam_size``.
+
+        Raises:
+            UsageError: the task has no such option.
+            CorpusError: a text cannot be taken.
+        """
+        if isinstance(texts, str):
+            return self._run([texts], **options)[0]
+        found = []
+        for results in self.stream(texts, **options):
+            found.append(results[0] if self._run.flat and len(results) == 1 else results)
+            if on_progress is not None:
+                on_progress(len(found))
+        return found
+
+    def stream(self, texts: Iterable[str] | Path, **options: Any) -> Iterator[list[Any]]:
+        """Yield each text's results, in order, reading and holding ``CHUNK`` texts at once."""
+        remaining = (line for _, line in read_lines(texts)) if isinstance(texts, Path) else iter(texts)
+        while chunk := list(islice(remaining, CHUNK)):
+            yield from self._run(chunk, **options)
+
+
+class Runner(Protocol):
+    """What a task does with texts.
+
+    flat: whether of several texts with one result each the results stand alone, not in lists.
+    """
+
+    flat: bool
+
+    def __call__(self, texts: Sequence[str], **options: Any) -> list[list[Any]]:
+        """Return a list of results for each text."""
+        ...
+
+
+def pipeline(task: str, model: Folder | None = None, device: str = "auto", precision: str = "fp32") -> Pipeline:
+    """Return the pipeline of ``task``.
+
+    Args:
+        task: "translation" (or "translation_en_to_de"), "sentiment-analysis" or "text-classification",
+            "text-generation", "fill-mask", "feature-extraction".
+        model: a run folder.
+        device, precision: see ``device.choose_device``.
+
+    Raises:
+        UsageError: no such task; no model where none comes with the package.
+        RunError: the folder is not a whole run folder.
+    """
+    name = "translation" if re.fullmatch(r"translation_\w+_to_\w+", task) else task
+    if name not in TASKS:
+        raise UsageError("unknown-task", task=task, tasks=", ".join(TASKS))
+    if model is None:
+        raise UsageError("no-model", task=task)
+    return Pipeline(name, TASKS[name](model, device, precision))
+
+
+# --- the tasks
+
+
+class _Translation:
+    flat = True
+
+    def __init__(self, path: Folder, device: str, precision: str) -> None:
+        self.translator = Translator.load(path, device, precision)
+
+    def __call__(self, texts: Sequence[str], **options: Any) -> list[list[Result]]:
+        decoding = _decoding(self.translator.decoding, options)
+        return [
+            [{"translation_text": each.text} for each in (translation.n_best or (translation,))]
+            for translation in self.translator(texts, decoding=decoding)
+        ]
+
+
+class _Generation:
+    flat = False
+
+    def __init__(self, path: Folder, device: str, precision: str) -> None:
+        self.generator = Generator.load(path, device, precision)
+
+    def __call__(
+        self,
+        texts: Sequence[str],
+        max_new_tokens: int = 50,
+        num_return_sequences: int = 1,
+        do_sample: bool | None = None,
+        return_full_text: bool = True,
+        stop: Sequence[str] = (),
+        **options: Any,
+    ) -> list[list[Result]]:
+        sampling = num_return_sequences > 1 if do_sample is None else do_sample
+        options |= {"n_best": num_return_sequences, "sampling": sampling}
+        decoding = _decoding(self.generator.decoding, options)
+        found = self.generator(texts, max_new_tokens=max_new_tokens, stop=stop, decoding=decoding)
+        return [
+            [{"generated_text": each.prompt * return_full_text + each.text} for each in continuations]
+            for continuations in found
+        ]
+
+
+class _Classification:
+    flat = True
+
+    def __init__(self, path: Folder, device: str, precision: str) -> None:
+        run = load_run(path, "classification")
+        self.labels = run.config.model.labels  # type: ignore[union-attr]  # the task has a classifier
+        self.reader = Reader(run.model, run.tokenizers.src, run.config.data.max_tokens, device, precision)
+
+    def __call__(self, texts: Sequence[str], top_k: int | None = 1, long_texts: str = "cut") -> list[list[Result]]:
+        probs = np.zeros((len(texts), len(self.labels)), np.float64)
+        for rows, ids, mask in self.reader.batches(texts, long_texts):
+            with self.reader.device.autocast():
+                logits = self.reader.model(ids, mask)
+            probs[rows] = logits.double().softmax(dim=-1).cpu().numpy()
+        best = np.argsort(-probs, axis=1, kind="stable")[:, :top_k]
+        return [
+            [{"label": self.labels[label], "score": float(row[label])} for label in labels]
+            for row, labels in zip(probs, best)
+        ]
+
+
+class _MaskFilling:
+    flat = False
+
+    def __init__(self, path: Folder, device: str, precision: str) -> None:
+        run = load_run(path, "masked-language-model")
+        self.tokenizer = run.tokenizers.src
+        self.reader = Reader(run.model, self.tokenizer, run.config.data.max_tokens, device, precision)
+
+    def __call__(self, texts: Sequence[str], top_k: int = 5) -> list[list[Result]]:
+        found: list[list[Result]] = [[] for _ in texts]
+        for row, text in enumerate(texts):
+            if len(re.findall("|".join(map(re.escape, MASKS)), text)) != 1:
+                raise CorpusError("not-one-mask", text=text, masks=" or ".join(MASKS))
+            ids = self._encoded(text)
+            place = ids.index(self.tokenizer.mask_id)
+            tensor = torch.tensor([ids], device=self.reader.device.name)
+            with torch.inference_mode(), self.reader.device.autocast():
+                hidden = self.reader.model.encode(tensor, torch.ones_like(tensor, dtype=torch.bool)).hidden[:, place]  # type: ignore[operator]
+                logits = self.reader.model.project(self.reader.model.transform(hidden))[0]  # type: ignore[operator]
+            ordinary = self.tokenizer.ordinary_ids
+            probs = logits.double().softmax(dim=-1)[ordinary.start : ordinary.stop]
+            for score, offset in zip(*(values.tolist() for values in probs.topk(min(top_k, len(probs))))):
+                token = ordinary.start + offset
+                sequence = self.tokenizer.decode([*ids[1:place], token, *ids[place + 1 : -1]])
+                said = {"score": score, "token": token, "token_str": self.tokenizer.token_text(token)}
+                found[row].append({**said, "sequence": sequence})
+        return found
+
+    def _encoded(self, text: str) -> list[int]:
+        before, after = re.split("|".join(map(re.escape, MASKS)), text)
+        tokenizer = self.tokenizer
+        ids = [*tokenizer.encode(before.rstrip(" ")), tokenizer.mask_id, *tokenizer.encode(after.removeprefix(" "))]
+        return [tokenizer.bos_id, *ids, tokenizer.eos_id]
+
+
+class _Features:
+    flat = False
+
+    def __init__(self, path: Folder, device: str, precision: str) -> None:
+        run = load_run(path, "masked-language-model")
+        self.reader = Reader(run.model, run.tokenizers.src, run.config.data.max_tokens, device, precision)
+
+    def __call__(self, texts: Sequence[str], long_texts: str = "cut") -> list[list[Any]]:
+        found: list[list[Any]] = [[] for _ in texts]
+        for rows, ids, mask in self.reader.batches(texts, long_texts):
+            with self.reader.device.autocast():
+                hidden = self.reader.model.encode(ids, mask).hidden.float().cpu()  # type: ignore[operator]
+            for row, vectors, real in zip(rows, hidden, mask.cpu()):
+                found[row] = [vectors[real].tolist()]
+        return found
+
+
+TASKS: dict[str, Any] = {
+    "translation": _Translation,
+    "sentiment-analysis": _Classification,
+    "text-classification": _Classification,
+    "text-generation": _Generation,
+    "fill-mask": _MaskFilling,
+    "feature-extraction": _Features,
+}
+
+
+class Reader:
+    """A model that reads texts, with its tokenizer: texts are sorted into batches, each between bos and eos.
+
+    Args:
+        max_tokens: the longest row; a longer text is cut with a warning, or refused.
+    """
+
+    def __init__(self, model: nn.Module, tokenizer: Tokenizer, max_tokens: int, device: str, precision: str) -> None:
+        self.device: Device = choose_device(device, precision)
+        self.model = model.to(self.device.name).eval()
+        self.tokenizer = tokenizer
+        self.max_tokens = max_tokens
+
+    def batches(self, texts: Sequence[str], long_texts: str = "cut") -> Iterator[tuple[list[int], Tensor, Tensor]]:
+        """Yield (places of texts (B,), ids (B, S), mask (B, S)), without gradients for whoever computes with them.
+
+        long_texts: "cut" or "refuse".
+
+        Raises:
+            CorpusError: a text is too long and to be refused.
+        """
+        tokenizer, room = self.tokenizer, self.max_tokens - 2
+        encoded = tokenizer.encode_batch(texts)
+        for line, ids in enumerate(encoded, 1):
+            if len(ids) > room:
+                error = CorpusError("text-too-long", line=line, tokens=len(ids), limit=room)
+                if long_texts != "cut":
+                    raise error
+                warnings.warn(error.message(), stacklevel=2)
+        rows = [[tokenizer.bos_id, *ids[:room], tokenizer.eos_id] for ids in encoded]
+        order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
+        while order:
+            longest = len(rows[order[0]])
+            count = max(1, BATCH_TOKENS // longest)
+            places, order = order[:count], order[count:]
+            padded = torch.tensor([rows[i] + [tokenizer.pad_id] * (longest - len(rows[i])) for i in places])
+            mask = torch.arange(longest) < torch.tensor([len(rows[i]) for i in places])[:, None]
+            with torch.inference_mode():
+                yield places, padded.to(self.device.name), mask.to(self.device.name)
+
+
+def _decoding(config: DecodingConfig, options: dict[str, Any]) -> DecodingConfig:
+    """Return ``config`` with ``options`` in it.
+
+    Raises:
+        UsageError: there is no such option.
+    """
+    unknown = set(options) - set(DecodingConfig.model_fields)
+    if unknown:
+        raise UsageError("unknown-pipeline-option", name=min(unknown), names=", ".join(DecodingConfig.model_fields))
+    return DecodingConfig.model_validate({**config.model_dump(), **options})

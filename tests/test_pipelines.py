@@ -1,0 +1,153 @@
+"""pipeline(): the shapes that Transformers 4 gives, the numbers that the model gives, in order whatever the batch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import clearhead
+from clearhead import pipeline
+from clearhead.config import make_config
+from clearhead.decoding.generator import Generator
+from clearhead.decoding.translator import Translator
+from clearhead.errors import ClearheadError, CorpusError, RunError, UsageError
+from clearhead.models.build import build_model, named_weights
+from clearhead.runs.folder import RunFolder
+from clearhead.text.tokenizer import Tokenizer, TokenizerPair
+
+LINES = ["나는 집에 갑니다", "the animal did not cross the street", "it was too tired"] * 30
+STACK = {"d_model": 16, "d_ff": 32, "n_heads": 2}
+MODELS = {
+    "translation": {**STACK, "n_encoder_layers": 1, "n_decoder_layers": 1},
+    "classification": {
+        "kind": "classifier",
+        "body": {"kind": "encoder", **STACK, "n_layers": 1},
+        "labels": ["A", "B", "C"],
+    },
+    "masked-language-model": {"kind": "encoder", **STACK, "n_layers": 1},
+    "language-model": {"kind": "decoder", **STACK, "n_layers": 1},
+}
+TEXTS = ["the animal", "it was too tired", "나는 집에", "cross", "the street did not cross the animal", "it"] * 3
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run of each task with random weights that are far from uniform."""
+    folder = tmp_path_factory.mktemp("runs")
+    for task, model in MODELS.items():
+        table = {"task": task, "model": model, "tokenizer": {"vocabulary_size": 380}, "data": {"max_tokens": 16}}
+        config = make_config(table)
+        tokenizer = Tokenizer.train(LINES, config.tokenizer)
+        run = RunFolder.create(folder / task, config, TokenizerPair(tokenizer, tokenizer))
+        weights = named_weights(build_model(config.model, 380, 380, seed=3))
+        run.write_weights({name: weight * (3.0 if weight.dim() > 1 else 1.0) for name, weight in weights.items()})
+    return folder
+
+
+def test_a_translation_is_the_translators(runs):
+    pipe = pipeline("translation_en_to_de", runs / "translation")
+    expected = [translation.text for translation in Translator.load(runs / "translation")(TEXTS)]
+    assert pipe(TEXTS) == [{"translation_text": text} for text in expected]
+    assert pipe(TEXTS[0]) == [{"translation_text": expected[0]}]
+    assert len(pipe(TEXTS[0], n_best=2, beam_size=3)) == 2
+
+
+@pytest.mark.parametrize("name", ["sentiment-analysis", "text-classification"])
+def test_a_classification_is_the_models(runs, name):
+    pipe = pipeline(name, runs / "classification")
+    found = pipe(TEXTS)
+    assert all(set(each) == {"label", "score"} for each in found)
+    assert pipe(TEXTS[1]) == [pytest.approx(found[1])]
+    scored = pipe(TEXTS, top_k=None)
+    for text, best, every in zip(TEXTS, found, scored):
+        ids = pipe._run.reader.tokenizer.encode(text)
+        row = torch.tensor([[2, *ids, 3]])
+        with torch.no_grad():
+            probs = pipe._run.reader.model(row, torch.ones_like(row, dtype=torch.bool)).double().softmax(-1)[0]
+        assert {each["label"]: each["score"] for each in every} == pytest.approx(
+            dict(zip("ABC", probs.tolist())), abs=1e-6
+        )
+        assert every[0] == pytest.approx(best) and best["score"] == pytest.approx(float(probs.max()), abs=1e-6)
+
+
+def test_any_iterable_a_file_and_progress(runs, tmp_path):
+    pipe = pipeline("text-classification", runs / "classification")
+    (tmp_path / "texts.txt").write_text("".join(f"{text}\n" for text in TEXTS))
+    expected, told = pipe(TEXTS), []
+    assert pipe(iter(TEXTS), on_progress=told.append) == expected and told == list(range(1, len(TEXTS) + 1))
+    assert pipe(tmp_path / "texts.txt") == expected
+    assert [results for (results,) in pipe.stream(text for text in TEXTS)] == expected
+
+
+def test_a_long_text_is_cut_with_a_warning_or_refused(runs):
+    pipe = pipeline("text-classification", runs / "classification")
+    long = " ".join(TEXTS)
+    with pytest.warns(UserWarning, match="text 2: .* more than the 14"):
+        found = pipe(["it", long])
+    assert found[0] == pytest.approx(pipe("it")[0])
+    with pytest.raises(CorpusError) as caught:
+        pipe(["it", long], long_texts="refuse")
+    assert caught.value.fields["line"] == 2
+
+
+def test_generated_text(runs):
+    pipe = pipeline("text-generation", runs / "language-model")
+    ((expected,),) = Generator.load(runs / "language-model")("the animal", max_new_tokens=5)
+    assert pipe("the animal", max_new_tokens=5) == [{"generated_text": "the animal" + expected.text}]
+    assert pipe(["the animal"], max_new_tokens=5) == [[{"generated_text": "the animal" + expected.text}]]
+    assert pipe("the animal", max_new_tokens=5, return_full_text=False) == [{"generated_text": expected.text}]
+    several = pipe("the animal", max_new_tokens=5, num_return_sequences=3, temperature=2.0)
+    assert len({each["generated_text"] for each in several}) > 1 and len(several) == 3
+
+
+def test_filled_masks(runs):
+    pipe = pipeline("fill-mask", runs / "masked-language-model")
+    found = pipe("the [MASK] did not cross", top_k=3)
+    assert [set(each) for each in found] == [{"score", "token", "token_str", "sequence"}] * 3
+    tokenizer, model = pipe._run.tokenizer, pipe._run.reader.model
+    before, after = tokenizer.encode("the"), tokenizer.encode("did not cross")
+    row = torch.tensor([[2, *before, tokenizer.mask_id, *after, 3]])
+    with torch.no_grad():
+        hidden = model.encode(row, torch.ones_like(row, dtype=torch.bool)).hidden[0, 1 + len(before)]
+        probs = model.project(model.transform(hidden)).double().softmax(-1)
+    ordinary = [id for id in probs.argsort(descending=True).tolist() if id in tokenizer.ordinary_ids][:3]
+    assert [each["token"] for each in found] == ordinary
+    assert [each["score"] for each in found] == pytest.approx([float(probs[id]) for id in ordinary])
+    for each in found:
+        assert each["token_str"] == tokenizer.token_text(each["token"])
+        assert each["sequence"] == tokenizer.decode([*before, each["token"], *after])
+    assert pipe(["<mask> tired", "it [MASK]"], top_k=2)[1] == [pytest.approx(e) for e in pipe("it [MASK]", top_k=2)]
+    for text in ("no mask", "[MASK] and [MASK]"):
+        with pytest.raises(CorpusError, match="exactly one"):
+            pipe(text)
+
+
+def test_features_are_a_vector_a_token(runs):
+    pipe = pipeline("feature-extraction", runs / "masked-language-model")
+    (found,) = pipe("it was too tired")
+    tokenizer, model = pipe._run.reader.tokenizer, pipe._run.reader.model
+    row = torch.tensor([[2, *tokenizer.encode("it was too tired"), 3]])
+    with torch.no_grad():
+        hidden = model.encode(row, torch.ones_like(row, dtype=torch.bool)).hidden[0]
+    torch.testing.assert_close(torch.tensor(found), hidden)
+    assert [len(matrix) for (matrix,) in pipe(TEXTS)] == [len(tokenizer.encode(text)) + 2 for text in TEXTS]
+
+
+@pytest.mark.parametrize(
+    ("task", "run", "options", "error", "says"),
+    [
+        ("sentiment", None, {}, UsageError, "text-classification"),
+        ("fill-mask", None, {}, UsageError, "run folder"),
+        ("fill-mask", "nowhere", {}, RunError, "nowhere"),
+        ("fill-mask", "translation", {}, UsageError, "masked-language-model"),
+        ("translation", "translation", {"num_beams": 3}, UsageError, "beam_size"),
+    ],
+)
+def test_what_cannot_be_is_said(runs, task, run, options, error, says):
+    with pytest.raises(error) as caught:
+        pipeline(task, run and runs / run)("the animal", **options)
+    assert isinstance(caught.value, ClearheadError) and says in caught.value.message("en")
+
+
+def test_it_is_found_where_the_readme_says():
+    assert clearhead.pipeline is pipeline
