@@ -35,7 +35,7 @@ positive = st.floats(1e-8, 1e8)
 
 def chart(*series, **options):
     """The chart as an XML tree, once it has been read as XML: it is well formed."""
-    return ElementTree.fromstring(line_chart("loss", "loss-unit", series, **options))
+    return ElementTree.fromstring(line_chart("loss", "nats per tokens", series, **options))
 
 
 def places(tree, number=0):

@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from clearhead import errors
-from clearhead.cli import data, demo, evaluate, train, translate, version
+from clearhead.cli import classify, data, demo, evaluate, generate, train, translate, version
 from clearhead.errors import ClearheadError, MachineError, UsageError
 
 CommandLineProblem = typer.BadParameter.__mro__[2]
@@ -77,7 +77,11 @@ def clearhead(
         typer.echo(context.get_help())
 
 
-for verb in (demo.demo, train.train, translate.translate, evaluate.evaluate, data.data, version.version):
+VERBS = (
+    demo.demo, train.train, translate.translate, classify.classify, generate.generate, evaluate.evaluate, data.data,
+    version.version,
+)  # fmt: skip
+for verb in VERBS:
     app.command()(verb)
 
 

@@ -1,4 +1,4 @@
-"""``clearhead evaluate``: translate a test set and score it; several runs are compared pair by pair."""
+"""``clearhead evaluate``: translate or classify a test set and score it; several runs are compared pair by pair."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from clearhead.errors import UsageError
 
 if TYPE_CHECKING:
     from clearhead.cli.scoring import Evaluation
@@ -25,8 +27,9 @@ class Format(StrEnum):
 
 def evaluate(
     runs: Annotated[list[Path], typer.Argument(help="Run folders; the first is the one the others are compared with.")],
-    src: Annotated[Path, typer.Option(help="Source sentences, plain or gzip.")],
-    ref: Annotated[Path, typer.Option(help="Reference translations, line for line.")],
+    src: Annotated[Path | None, typer.Option(help="Source sentences, plain or gzip.")] = None,
+    ref: Annotated[Path | None, typer.Option(help="Reference translations, line for line.")] = None,
+    tsv: Annotated[Path | None, typer.Option(help="Labelled texts, in the training text's columns.")] = None,
     name: Annotated[str, typer.Option(help="Name of the test set.  [default: the source file's]")] = "",
     tokenize: Annotated[str, typer.Option(help="BLEU's tokeniser: 13a, intl, ko-mecab, ..., none.")] = "",
     lowercase: Annotated[bool, typer.Option("--lowercase", help="Score case-insensitively.")] = False,
@@ -35,11 +38,17 @@ def evaluate(
     format: Annotated[Format, typer.Option(help="text, json or markdown.")] = Format.text,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Translate a test set and score it: BLEU, chrF and TER.
+    """Score runs on a test set of sentence pairs (--src, --ref) or of labelled texts (--tsv).
 
-    Scores come with sacreBLEU's signatures and 95 % intervals; several runs are put to a paired test. Translations and
-    scores are kept in the run folder, under evaluations/.
+    BLEU, chrF and TER come with sacreBLEU's signatures, accuracy and F1 with the confusion matrix, all with 95 %
+    intervals; several runs are put to a paired test. What was said and the scores are kept in the run folder, under
+    evaluations/.
     """
+    if tsv is not None:
+        _label(runs, tsv, name or tsv.name.removesuffix(".gz").removesuffix(".tsv"), format, device)
+        return
+    if src is None or ref is None:
+        raise UsageError("missing-argument", command="clearhead evaluate", name="--ref" if src else "--src")
     from clearhead.cli.scoring import evaluate_run, read_test_set, test_set_name
     from clearhead.evaluation.paired import paired_test
 
@@ -69,6 +78,22 @@ def evaluate(
         case Format.json:
             table = {"runs": [each.to_dict() for each in evaluations], "paired": paired.to_dict() if paired else None}
             typer.echo(json.dumps(table, ensure_ascii=False, indent=2))
+
+
+def _label(runs: list[Path], tsv: Path, name: str, format: Format, device: str) -> None:
+    """Put classifiers to the test."""
+    from clearhead.cli import labelling
+
+    done = [labelling.label_run(run, tsv, name, device) for run in runs]
+    for each in done:
+        print(f"{each.run}: labels and scores are in {each.path.parent}", file=sys.stderr)
+    match format:
+        case Format.text:
+            typer.echo("\n".join(labelling.as_text(done)))
+        case Format.markdown:
+            typer.echo("\n".join(labelling.as_markdown(done)))
+        case Format.json:
+            typer.echo(json.dumps(labelling.as_table(done), ensure_ascii=False, indent=2))
 
 
 def as_text(evaluations: list[Evaluation], paired: PairedScores | None) -> list[str]:

@@ -30,6 +30,10 @@ class SampleHistory:
     sayings: list[Saying] = field(default_factory=list)
 
 
+UNITS = ("target tokens", "texts", "tokens", "hidden tokens")
+"""What tasks count; the page has words for these."""
+
+
 class History:
     """A run's events, sorted out.
 
@@ -58,6 +62,12 @@ class History:
         """Seconds of training so far."""
         newest = self.finished or (self.progress[-1] if self.progress else {})
         return number(newest.get("elapsed_s", 0.0))
+
+    @property
+    def unit(self) -> str:
+        """What is counted and losses are means over; an older log does not say, and was of a translation."""
+        unit = self.progress[-1].get("unit") if self.progress else ""
+        return unit if unit in UNITS else UNITS[0]
 
     @property
     def tokens_per_s(self) -> float:

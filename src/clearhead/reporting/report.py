@@ -22,7 +22,12 @@ from clearhead.reporting.words import WORDS, both, duration
 
 SHOWN_SENTENCES = 12
 SHOWN_SAYINGS = 6
-DROP_REASONS = ("empty", "too-long", "ratio", "not-utf8", "line-too-long", "columns")
+DROP_REASONS = ("empty", "too-long", "ratio", "not-utf8", "line-too-long", "columns", "unknown-label")
+SCORE_CHARTS: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
+    "translation": (("text-scores", "score-unit", ("bleu", "chrf")),),
+    "classification": (("class-scores", "share-unit", ("accuracy", "f1")),),
+}
+"""Of each task the charts of its scores: title, unit, scores."""
 
 
 def write_report(
@@ -74,7 +79,7 @@ def report(
     history = History(events)
     sections = [
         _tiles(history, scores),
-        _section("curves", _charts(history), hint="chart-hint"),
+        _section("curves", _charts(history, str(config.get("task", "translation"))), hint="chart-hint"),
         _section("scores", f'<div class="card">{_scores(history, scores)}</div>'),
         _section("samples", _samples(history, config), hint="samples-hint"),
         _section("data", f'<div class="card">{_data(history, lost)}</div>'),
@@ -122,7 +127,7 @@ def _tiles(history: History, scores: dict[str, Any] | None) -> str:
     tiles.append(_tile(both("progress"), f"{history.step:,}", of))
     tiles.append(_time_tile(history))
     if math.isfinite(history.tokens_per_s):
-        tiles.append(_tile(both("speed"), f"{history.tokens_per_s:,.0f}", both("tokens-per-s")))
+        tiles.append(_tile(both("speed"), f"{history.tokens_per_s:,.0f}", both(f"{history.unit} per second")))
     if history.started:
         count = history.started["parameters"]
         value = f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count:,}"
@@ -142,24 +147,27 @@ def _time_tile(history: History) -> str:
     return _tile(both("time"), spent, both("since", time=_clock(history.events[0])) if history.events else "")
 
 
-def _charts(history: History) -> str:
+def _charts(history: History, task: str) -> str:
     best = history.best()
     loss = best["scores"].get("loss") if best else None
     ring = None if loss is None else (best["step"], loss)
-    texts = [Series(name, history.score_curve(name), marks=True) for name in ("bleu", "chrf")]
-    unmeasured = "no-text-scores" if history.validated else "no-values"
     charts = [
         line_chart(
             "loss",
-            "loss-unit",
+            f"nats per {history.unit}",
             [Series("train", history.curve("nll")), Series("valid", history.score_curve("loss"), True, ring)],
             log=True,
         ),
-        line_chart("text-scores", "score-unit", texts, empty=unmeasured),
+        *(_score_chart(history, *chart) for chart in SCORE_CHARTS.get(task, ())),
         line_chart("learning-rate", "rate-unit", [Series("learning-rate", history.curve("learning_rate"))]),
-        line_chart("throughput", "throughput-unit", [Series("throughput", history.curve("tokens_per_s"))]),
+        line_chart("throughput", f"{history.unit} per second", [Series("throughput", history.curve("tokens_per_s"))]),
     ]
     return f'<div class="charts">{"".join(charts)}</div>'
+
+
+def _score_chart(history: History, title: str, unit: str, names: tuple[str, ...]) -> str:
+    series = [Series(name, history.score_curve(name), marks=True) for name in names]
+    return line_chart(title, unit, series, empty="no-text-scores" if history.validated else "no-values")
 
 
 def _scores(history: History, scores: dict[str, Any] | None) -> str:

@@ -1,0 +1,137 @@
+"""Classifying a labelled test set and scoring it; the outcome is kept in the run folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clearhead.cli.report import report
+from clearhead.config import ClassifierConfig, TsvTexts
+from clearhead.errors import UsageError
+from clearhead.evaluation.classification import ClassificationScores, McNemar, classification_scores, mcnemar
+from clearhead.pipelines import pipeline
+from clearhead.runs.folder import MODEL, RunFolder
+from clearhead.text.corpus import LostPairs, Pair, read_pairs
+from clearhead.version import __version__
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """One run on one labelled test set.
+
+    right, said: numbers of labels; lost: what became of the test set's lines.
+    """
+
+    run: Path
+    right: list[int]
+    said: list[int]
+    scores: ClassificationScores
+    lost: LostPairs
+    seconds: float
+    weights_sha256: str
+    path: Path
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the labels said as JSON's types."""
+        return {
+            "run": self.run.name,
+            "clearhead": __version__,
+            "weights_sha256": self.weights_sha256,
+            "seconds": round(self.seconds, 3),
+            "lost": self.lost.to_dict(),
+            "scores": self.scores.to_dict(),
+        }
+
+
+def label_run(run: Path, tsv: Path, name: str, device: str) -> Labelling:
+    """Classify the texts of ``tsv`` with a run, score them, and keep labels and scores under evaluations/.
+
+    The columns and the labels' names are those of the run's first training source.
+
+    Raises:
+        ClearheadError: whatever is wrong with the run or the test set.
+    """
+    folder = RunFolder.open(run)
+    pipe = pipeline("text-classification", run, device)
+    model, source = folder.config.model, folder.config.data.sources[0]
+    if not isinstance(model, ClassifierConfig) or not isinstance(source, TsvTexts):
+        raise UsageError("no-columns", path=run)
+    lost, labels = LostPairs(), model.labels
+    columns = source.model_copy(update={"tsv": str(tsv.absolute())})
+    pairs: list[Pair] = list(read_pairs(columns, ".", folder.config.data.skip_bad_lines, lost, labels))
+    numbers = {label: number for number, label in enumerate(labels)}
+    began = time.perf_counter()
+    said = [
+        numbers[result["label"]] for result in pipe([pair.src for pair in pairs], on_progress=_progress(len(pairs)))
+    ]
+    seconds = time.perf_counter() - began
+    right = [numbers[pair.label] for pair in pairs]
+    with open(run / MODEL, "rb") as file:
+        weights_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    evaluations = run / "evaluations"
+    evaluations.mkdir(exist_ok=True)
+    scores = classification_scores(labels, right, said)
+    done = Labelling(run, right, said, scores, lost, seconds, weights_sha256, evaluations / f"{name}.json")
+    lines = "".join(f"{pair.number}\t{labels[answer]}\n" for pair, answer in zip(pairs, said))
+    (evaluations / f"{name}.labels.tsv").write_text(lines, encoding="utf-8", newline="\n")
+    done.path.write_text(json.dumps(done.to_dict(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    report(folder)
+    return done
+
+
+def compared(done: Sequence[Labelling]) -> list[McNemar]:
+    """Return McNemar's test of each other run against the first."""
+    return [mcnemar(each.right, done[0].said, each.said) for each in done[1:]]
+
+
+def as_text(done: Sequence[Labelling]) -> list[str]:
+    """Return the scores as lines for a terminal."""
+    lines = []
+    for each in done:
+        scores, (low, high) = each.scores, each.scores.interval
+        lines.append(f"{each.run}: {len(each.right):,} texts, {each.seconds:.1f} s; {each.lost.line()}")
+        lines.append(f"* accuracy {scores.accuracy:.2%} ({low:.2%} to {high:.2%})  macro F1 {scores.macro_f1:.4f}")
+        width = max(map(len, scores.labels))
+        lines.append(
+            f"  {'':{width}}  {'  '.join(f'{label:>{width}}' for label in scores.labels)}  F1  (right by said)"
+        )
+        for label, row, f1 in zip(scores.labels, scores.confusion, scores.f1):
+            lines.append(f"  {label:{width}}  {'  '.join(f'{count:>{width},}' for count in row)}  {f1:.4f}")
+    for each, test in zip(done[1:], compared(done)):
+        lines.append(
+            f"{each.run} against {done[0].run}: right alone {test.only_second:,} and {test.only_first:,} times, "
+            f"McNemar p = {test.p:.4f}"
+        )
+    return lines
+
+
+def as_markdown(done: Sequence[Labelling]) -> list[str]:
+    """Return the scores as a table for a document."""
+    tests = ["", *(f"{test.p:.4f}" for test in compared(done))]
+    rows = [["", "accuracy", "95 %", "macro F1", "McNemar p"]]
+    for each, p in zip(done, tests):
+        low, high = each.scores.interval
+        name = str(each.run)
+        rows.append([name, f"{each.scores.accuracy:.2%}", f"{low:.2%} to {high:.2%}", f"{each.scores.macro_f1:.4f}", p])
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines.insert(1, "|---" * len(rows[0]) + "|")
+    return lines
+
+
+def as_table(done: Sequence[Labelling]) -> dict[str, Any]:
+    """Return the scores as JSON's types."""
+    tests = [{"run": str(each.run), **vars(test)} for each, test in zip(done[1:], compared(done))]
+    return {"runs": [each.to_dict() for each in done], "mcnemar": tests}
+
+
+def _progress(total: int) -> Callable[[int], None] | None:
+    def show(count: int) -> None:
+        print(f"\r{count:,} of {total:,} texts", end="", file=sys.stderr, flush=True)
+
+    return show if sys.stderr.isatty() else None
