@@ -317,6 +317,11 @@ class TrainingConfig(Section):
 
     seed: NonNegative = 1
     """All randomness is a pure function of this, the purpose, and the step or pair."""
+    init_from: tuple[str, ...] = ()
+    """Run folders whose weights are taken where they fit, and whose tokenizers are used: an encoder for a classifier,
+    an encoder and a decoder for a translator. What a later one has overrules what an earlier one has."""
+    freeze: tuple[str, ...] = ()
+    """Weights that stay as they are, by patterns of their names ("body.*")."""
     max_steps: Positive = 20_000
     """Updates of the weights; training ends here at the latest."""
     batch_tokens: Positive = 4096

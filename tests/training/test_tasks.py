@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from clearhead.config import make_config
 from clearhead.errors import ConfigError, CorpusError
 from clearhead.models.build import named_weights
+from clearhead.runs.folder import RunFolder
 from clearhead.training.events import Finished, Progress, Validated
 from clearhead.training.session import open_training
 
@@ -175,3 +177,72 @@ def test_task_model_and_metric_belong_together(corpus):
     ):
         with pytest.raises(ConfigError, match=task):
             config(corpus, task, model, TEXTS, *settings)
+
+
+@pytest.fixture
+def pretrained(corpus):
+    """A masked and a causal language model of the labelled texts, hardly trained."""
+    few = ["training.max_steps=2", "training.validate_every=2"]
+    for task, model in (("masked-language-model", ENCODER["body"]), ("language-model", {"kind": "decoder", **SMALL})):
+        list(open_training(config(corpus, task, model, TEXTS, *few), corpus / task).events())
+    return corpus
+
+
+def weights_of(path: Path):
+    return RunFolder.open(path).weights()
+
+
+def test_a_classifier_takes_a_pretrained_body_and_may_leave_it_frozen(pretrained):
+    init = f'training.init_from=["{pretrained}/masked-language-model"]'
+    few = ["training.max_steps=6", "training.validate_every=6", "training.checkpoint_every=3"]
+    run = classification(pretrained, ENCODER, init, 'training.freeze=["body.*"]', *few)
+    training = open_training(run, pretrained / "frozen", should_stop=lambda: training.position.step == 4)
+    ((path, taken),) = training.taken
+    assert path.endswith("masked-language-model")
+    assert {name: name for name in named_weights(training.model) if name.startswith("body.")} == taken.taken
+    assert set(taken.left) == {"w_pooler.weight", "w_pooler.bias", "w_label.weight", "w_label.bias"}
+    assert f"{len(taken.taken)} of {len(taken.taken) + 4} tensors taken" in taken.line()
+    giver = weights_of(pretrained / "masked-language-model")
+    head = training.model.w_label.weight.clone()
+    list(training.events())
+    shutil.rmtree(pretrained / "masked-language-model")  # what is gone on with needs no giver
+    resumed = open_training(run, pretrained / "frozen", resume=True)
+    list(resumed.events())
+    found = weights_of(pretrained / "frozen")
+    assert all(torch.equal(found[name], giver[name]) for name in taken.taken)
+    assert not torch.equal(found["w_label.weight"], head)
+    whole = open_training(classification(pretrained, ENCODER, *few), pretrained / "from-scratch")
+    assert whole.run.tokenizers().src.fingerprint == training.run.tokenizers().src.fingerprint  # of the same text
+
+
+def test_a_translator_takes_an_encoder_and_a_decoder(pretrained):
+    (pretrained / "a").write_text("do re mi\n" * 100)
+    init = [str(pretrained / name) for name in ("masked-language-model", "language-model")]
+    model = {key: value for key, value in SMALL.items() if key != "n_layers"}
+    table = {
+        "data": {"root": str(pretrained), "sources": [{"src": "a", "tgt": "a"}]},
+        "model": {**model, "n_encoder_layers": 2, "n_decoder_layers": 2, "positions": "learned", "max_positions": 512},
+        "training": {"init_from": init},
+    }
+    table["model"] |= {"norm": "post", "activation": "gelu"}
+    training = open_training(make_config(table), pretrained / "translator")
+    weights, (first, second) = named_weights(training.model), (weights_of(path) for path in init)
+    (_, encoder), (_, decoder) = training.taken
+    assert (
+        encoder.taken["encoder.layers.1.self_attention.w_q.weight"] == "body.encoder.layers.1.self_attention.w_q.weight"
+    )
+    assert decoder.taken["decoder.layers.0.feed_forward.w_1.weight"] == "decoder.layers.0.feed_forward.w_1.weight"
+    assert decoder.taken["src_embedding.weight"] == "token_embedding.weight"  # tied three ways: the later one's
+    assert torch.equal(weights["src_embedding.weight"], second["token_embedding.weight"])
+    assert torch.equal(weights["src_positions.table"], first["body.positions.table"])
+    assert "shape (1024, 32)" in decoder.left["tgt_positions.table"]
+    assert "not there" in decoder.left["decoder.layers.0.cross_attention.w_q.weight"]
+
+
+def test_what_cannot_be_frozen_is_said(corpus):
+    with pytest.raises(ConfigError) as caught:
+        open_training(classification(corpus, BAG, 'training.freeze=["encoder.*"]'), corpus / "run")
+    assert caught.value.code == "nothing-frozen" and "body.token_embedding" in caught.value.message("en")
+    with pytest.raises(ConfigError) as caught:
+        open_training(classification(corpus, BAG, 'training.freeze=["*"]'), corpus / "run2")
+    assert caught.value.code == "all-frozen"

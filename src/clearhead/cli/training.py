@@ -124,6 +124,7 @@ def opening_lines(training: Training) -> list[str]:
     else:
         lines.append(f"validation pairs: {corpora.valid_lost.line()}")
     lines += [f"not used: {fault}" for fault in training.damaged]
+    lines += [f"from {path}: {taken.line()}" for path, taken in training.taken]
     lines.append(f"{device.precision} on {device.name}: {device.reason}; {training.kernels}")
     return lines
 

@@ -19,6 +19,7 @@ from clearhead.data.order import BatchOrder, micro_batches
 from clearhead.device import Device
 from clearhead.errors import MachineError, RunError, TrainingError
 from clearhead.models.build import load_weights, named_weights
+from clearhead.models.transfer import Taken
 from clearhead.runs.checkpoints import (
     average_weights,
     begin_checkpoint,
@@ -103,6 +104,8 @@ class Training:
         self.since = Tally.begin()
         self.kernels = ""
         """What computes the operations that are ours, for people."""
+        self.taken: list[tuple[str, Taken]] = []
+        """What was taken from which other runs before the first update."""
         self.damaged: list[str] = []
         """What was found wrong with newer checkpoints than the one gone on from."""
         self._load()

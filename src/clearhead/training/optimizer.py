@@ -49,6 +49,8 @@ def check_optimizer(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """
     expected: dict[str, Tensor] = {}
     for name, weight in model.named_parameters() if tensors else ():
+        if not weight.requires_grad:
+            continue
         expected |= {f"{name}.{moment}": weight for moment in MOMENTS} | {f"{name}.step": torch.zeros(())}
     check_weights(tensors, expected)
     for name, tensor in tensors.items():

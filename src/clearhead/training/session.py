@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from clearhead.config import ClassifierConfig, DecoderConfig, EncoderConfig, RunConfig, expand_root
+from torch import nn
+
+from clearhead.config import ClassifierConfig, DecoderConfig, EncoderConfig, RunConfig, expand_root, with_overrides
 from clearhead.data.corpus import Progress, open_corpora
 from clearhead.data.texts import open_packed, open_texts
 from clearhead.device import Device, cache_folder, choose_device, keep_freed_memory
-from clearhead.errors import CorpusError, UsageError
+from clearhead.errors import ConfigError, CorpusError, UsageError
 from clearhead.kernels import library
 from clearhead.models.build import build_model
+from clearhead.models.transfer import freeze, transfer
 from clearhead.runs.folder import RUN, RunFolder, check_free, cut_off
 from clearhead.text.corpus import LostPairs, read_pairs
 from clearhead.text.tokenizer import TokenizerPair
@@ -70,9 +73,22 @@ def open_training(
     task = open_task(config, tokenizers, chosen, on_tokenised)
     sizes = tokenizers.src.vocabulary_size, tokenizers.tgt.vocabulary_size
     model = build_model(config.model, *sizes, seed=config.training.seed)
+    begun = any(run.checkpoints_path.glob("step-*"))  # then its own weights follow, and the givers may be gone
+    givers = () if begun else config.training.init_from
+    taken = [(path, transfer(model, RunFolder.open(path).weights())) for path in givers]
+    _freeze(model, config.training.freeze)
     training = Training(run, task, model, chosen, should_stop, team)
-    training.kernels = kernels
+    training.kernels, training.taken = kernels, taken
     return training
+
+
+def _freeze(model: nn.Module, patterns: tuple[str, ...]) -> None:
+    for pattern in patterns:
+        if not freeze(model, (pattern,)):
+            names = [name for name, _ in model.named_parameters()]
+            raise ConfigError("nothing-frozen", pattern=pattern, example=names[0])
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise ConfigError("all-frozen", patterns=", ".join(patterns))
 
 
 def open_task(
@@ -97,7 +113,16 @@ def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool) -> 
         return run.with_config(_with_labels(config, known=getattr(run.config.model, "labels", ())))
     check_free(out, overwrite)  # before the minutes that vocabularies may take
     config = _with_labels(config)
-    return RunFolder.create(out, config, train_tokenizers(config), overwrite)
+    if not config.training.init_from:
+        return RunFolder.create(out, config, train_tokenizers(config), overwrite)
+    givers = [RunFolder.open(path) for path in config.training.init_from]
+    tokenizers = TokenizerPair(givers[0].tokenizers().src, givers[-1].tokenizers().tgt)
+    if tokenizers.src.fingerprint == tokenizers.tgt.fingerprint:
+        tokenizers = TokenizerPair(tokenizers.src, tokenizers.src)
+    tokenizer = givers[0].config.tokenizer.model_copy(update={"joint": tokenizers.joint})
+    config = config.model_copy(update={"tokenizer": tokenizer})
+    config = with_overrides(config, ())  # what does not go with these tokenizers is refused
+    return RunFolder.create(out, config, tokenizers, overwrite)
 
 
 def _with_labels(config: RunConfig, known: tuple[str, ...] = ()) -> RunConfig:
