@@ -8,7 +8,7 @@ import torch
 
 from clearhead.config import DecoderConfig, DecodingConfig, TokenizerConfig
 from clearhead.decoding.generator import Generator, whole_characters
-from clearhead.errors import CorpusError
+from clearhead.errors import CorpusError, UsageError
 from clearhead.models.build import build_model
 from clearhead.text.tokenizer import FIRST_BYTE, Tokenizer
 
@@ -90,6 +90,24 @@ def test_continuations_are_scored_by_the_tokens_that_they_add(generator):
         assert whole[: len(before)] == before
         start = [generator.tokenizer.eos_id, *before]
         assert score == pytest.approx(generator.score_ids(start, [whole[len(before) :]])[0], abs=1e-4)
+
+
+def test_labels_are_ranked_by_the_likelihood_of_their_words(generator):
+    tokenizer, eos = generator.tokenizer, generator.tokenizer.eos_id
+    examples = [("the animal", "tired"), ("it was", "cross")]
+    found = generator.classify_by_prompt("the street", ["tired", "cross"], "{text} was {label}", examples)
+    before = [id for text in ("the animal was tired", "it was was cross") for id in (eos, *tokenizer.encode(text))]
+    for label, score in found:
+        start = [*before, eos, *tokenizer.encode("the street was")]
+        whole = tokenizer.encode(f"the street was {label}")
+        continuation = whole[len(tokenizer.encode("the street was")) :]
+        assert score == pytest.approx(generator.score_ids(start, [continuation])[0], abs=1e-5)
+    assert found[0][1] >= found[1][1] and {label for label, _ in found} == {"tired", "cross"}
+    bare = dict(generator.classify_by_prompt("the street", ["tired", "cross"], "{text} was {label}"))
+    assert bare != pytest.approx(dict(found), abs=1e-3), "examples matter"
+    for template in ("{text}", "{label} {text}", "{label}"):
+        with pytest.raises(UsageError, match="label"):
+            generator.classify_by_prompt("x", ["a"], template)
 
 
 def test_streamed_as_at_once(generator):

@@ -14,7 +14,7 @@ from clearhead.config import DecodingConfig
 from clearhead.decoding.greedy import Choose, likeliest
 from clearhead.decoding.sampling import sampler, uniforms
 from clearhead.device import choose_device
-from clearhead.errors import CorpusError
+from clearhead.errors import CorpusError, UsageError
 from clearhead.models.interface import DecoderState, LanguageModel
 from clearhead.runs.load import load_run
 from clearhead.text.tokenizer import FIRST_BYTE, Tokenizer
@@ -146,6 +146,40 @@ class Generator:
         """
         start = [self.tokenizer.eos_id, *self.tokenizer.encode(prompt)]
         return self.score_ids(start, [self._continued(prompt, text) for text in continuations])
+
+    def classify_by_prompt(
+        self,
+        text: str,
+        labels: Sequence[str],
+        template: str = "{text} {label}",
+        examples: Sequence[tuple[str, str]] = (),
+    ) -> list[tuple[str, float]]:
+        """Return the labels with the log-probability of their words in the template's place, the likeliest first.
+
+        Zero-shot where there are no ``examples``, else few-shot (Brown et al. 2020, section 2): each example is a text
+        of its own before the one that is asked about.
+
+        Args:
+            text: what is to be classified.
+            labels: words that may fill ``{label}``.
+            template: how a text and its label read; it ends in ``{label}``.
+            examples: (text, label) pairs.
+
+        Raises:
+            UsageError: the template does not have ``{text}`` and then, at its end, ``{label}``.
+            CorpusError: all together is longer than the model's positions.
+        """
+        if template.count("{text}") != 1 or not template.endswith("{label}"):
+            raise UsageError("bad-template", template=template)
+        before = template.removesuffix("{label}")
+        prompt = before.replace("{text}", text)
+        shown = [before.replace("{text}", example) + label for example, label in examples]
+        start = [id for ids in self.tokenizer.encode_batch(shown) for id in (self.tokenizer.eos_id, *ids)]
+        space = prompt[len(prompt.rstrip(" ")) :]  # it belongs to the word that follows
+        prompt = prompt.removesuffix(space)
+        start += [self.tokenizer.eos_id, *self.tokenizer.encode(prompt)]
+        scores = self.score_ids(start, [self._continued(prompt, space + label) for label in labels])
+        return sorted(zip(labels, scores), key=lambda each: -each[1])
 
     @torch.no_grad()
     def score_ids(self, start: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[float]:
