@@ -155,13 +155,13 @@ def test_rows_may_be_moved_doubled_dropped_and_joined():
 
     state, rows = step(state, rows)
     state, rows = select(state, rows, [1, 0, 2, 2, 5, 4])  # beams move within their sentences
-    assert state.grouped
+    assert state.crosses.grouped
     state, rows = step(state, rows)
     state, rows = select(state, rows, [0, 1, 4, 5])  # a sentence leaves
-    assert state.grouped and len(state.crosses[0].keys) == 2
+    assert state.crosses.grouped and len(state.crosses.layers[0].keys) == 2
     state, rows = step(state, rows)
     state, rows = select(state, rows, [3, 0, 1])  # no order at all
-    assert not state.grouped
+    assert not state.crosses.grouped
     state, rows = step(state, rows)
     newcomers = Batch(b.src[1:2], b.src_mask[1:2], b.tgt_input, b.tgt_output, b.tgt_mask)
     fresh = model.start(model.encode(newcomers.src, newcomers.src_mask), 12)

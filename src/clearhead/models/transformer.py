@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from clearhead.config import StackConfig, TransformerConfig
 from clearhead.data.batch import Batch
 from clearhead.models.interface import Memory
-from clearhead.nn.cache import CrossCache, Past, StepPlace
+from clearhead.nn.cache import CrossCache, Crosses, Past, StepPlace
 from clearhead.nn.dropout import Dropout
 from clearhead.nn.embedding import TokenEmbedding
 from clearhead.nn.layers import DecoderLayer, EncoderLayer, LayerShape
@@ -69,27 +69,19 @@ class Transformer(nn.Module):
 
     def start(self, memory: Memory, max_length: int, rows_per_sentence: int = 1) -> TransformerState:
         """Return a state of N * rows_per_sentence rows with room for max_length tokens each."""
-        sentences = len(memory.hidden)
-        rows = sentences * rows_per_sentence
-        device = memory.hidden.device
         crosses = []
         for layer in self.decoder.layers:
             assert isinstance(layer, DecoderLayer)
             keys, values = layer.cross_attention.keys_values(memory.hidden)  # (N, H, S, K)
             crosses.append(CrossCache(keys.contiguous(), values.contiguous(), padding_mask(memory.mask)))
-        return TransformerState(
-            past=Past.empty(rows, max_length, len(crosses), like=keys),
-            sentence=torch.arange(sentences, device=device).repeat_interleave(rows_per_sentence),
-            grouped=True,
-            crosses=crosses,
-        )
+        past = Past.empty(len(memory.hidden) * rows_per_sentence, max_length, len(crosses), like=keys)
+        return TransformerState(past, Crosses.start(crosses, rows_per_sentence))
 
     def step(self, tokens: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
         """Take in tokens (R, n) and return hidden vectors (R, n, D) and the state, advanced in place."""
         place = state.past.place(tokens.shape[1])
         x = self.dropout(self.tgt_embedding(tokens) + self.tgt_positions(place.positions))  # (R, n, D)
-        crosses = state.crosses if state.grouped else [cross.select(state.sentence) for cross in state.crosses]
-        hidden = self.decoder.step(x, state.past, crosses, place)
+        hidden = self.decoder.step(x, state.past, state.crosses.by_group(), place)
         state.past.advance(tokens.shape[1])
         return hidden, state
 
@@ -140,15 +132,11 @@ class Decoder(nn.Module):
 class TransformerState:
     """Where decoding stands in R rows. Answers ``models.interface.DecoderState``.
 
-    past: what the rows have taken in.
-    sentence: (R,) which sentence of the cross-attention caches each row belongs to.
-    grouped: each sentence has equally many rows, lying together in the sentences' order, so that keys are read once.
+    past: what the rows have taken in; crosses: what they attend to.
     """
 
     past: Past
-    sentence: Tensor
-    grouped: bool
-    crosses: list[CrossCache]
+    crosses: Crosses
 
     @property
     def lengths(self) -> Tensor:
@@ -157,27 +145,11 @@ class TransformerState:
 
     def select(self, rows: Tensor) -> TransformerState:
         """Return the state whose row i is this one's row rows[i]; sentences without a row leave."""
-        sentence = self.sentence[rows]
-        live, sentence = sentence.unique(return_inverse=True)
-        crosses = self.crosses
-        if len(live) < len(crosses[0].keys):
-            crosses = [cross.select(live) for cross in crosses]
-        return TransformerState(self.past.select(rows), sentence, _is_grouped(sentence, len(live)), crosses)
+        return TransformerState(self.past.select(rows), self.crosses.select(rows))
 
     def join(self, other: TransformerState) -> TransformerState:
         """Return the state with other's rows (and sentences) behind this one's."""
-        sentences = len(self.crosses[0].keys)
-        sentence = torch.cat([self.sentence, other.sentence + sentences])
-        grouped = _is_grouped(sentence, sentences + len(other.crosses[0].keys))
-        crosses = [a.join(b) for a, b in zip(self.crosses, other.crosses)]
-        return TransformerState(self.past.join(other.past), sentence, grouped, crosses)
-
-
-def _is_grouped(sentence: Tensor, sentences: int) -> bool:
-    if sentences == 0 or len(sentence) % sentences:
-        return False
-    expected = torch.arange(sentences, device=sentence.device).repeat_interleave(len(sentence) // sentences)
-    return torch.equal(sentence, expected)
+        return TransformerState(self.past.join(other.past), self.crosses.join(other.crosses))
 
 
 def layer_shape(config: StackConfig) -> LayerShape:

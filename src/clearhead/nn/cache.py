@@ -174,6 +174,50 @@ class CrossCache:
         )
 
 
+@dataclass(frozen=True)
+class Crosses:
+    """What R rows attend to in N sentences: the cross-attention caches of all layers, and each row's sentence.
+
+    sentence: (R,) which sentence of the caches each row belongs to.
+    grouped: each sentence has equally many rows, lying together in the sentences' order, so that keys are read once.
+    """
+
+    layers: list[CrossCache]
+    sentence: Tensor
+    grouped: bool
+
+    @classmethod
+    def start(cls, layers: list[CrossCache], rows_per_sentence: int) -> Crosses:
+        """Return what ``rows_per_sentence`` rows of each sentence attend to, a sentence's together."""
+        sentences = torch.arange(len(layers[0].keys), device=layers[0].keys.device)
+        return cls(layers, sentences.repeat_interleave(rows_per_sentence), True)
+
+    def by_group(self) -> list[CrossCache]:
+        """Return each layer's cache of the G groups that the rows fall into, R = G * W, a group's rows together."""
+        return self.layers if self.grouped else [layer.select(self.sentence) for layer in self.layers]
+
+    def select(self, rows: Tensor) -> Crosses:
+        """Return what ``rows`` (R',) attend to; sentences without a row leave."""
+        live, sentence = self.sentence[rows].unique(return_inverse=True)
+        layers = self.layers
+        if len(live) < len(layers[0].keys):
+            layers = [layer.select(live) for layer in layers]
+        return Crosses(layers, sentence, _is_grouped(sentence, len(live)))
+
+    def join(self, other: Crosses) -> Crosses:
+        """Return what this one's rows and then ``other``'s attend to."""
+        layers = [a.join(b) for a, b in zip(self.layers, other.layers)]
+        sentence = torch.cat([self.sentence, other.sentence + len(self.layers[0].keys)])
+        return Crosses(layers, sentence, _is_grouped(sentence, len(layers[0].keys)))
+
+
+def _is_grouped(sentence: Tensor, sentences: int) -> bool:
+    if sentences == 0 or len(sentence) % sentences:
+        return False
+    expected = torch.arange(sentences, device=sentence.device).repeat_interleave(len(sentence) // sentences)
+    return torch.equal(sentence, expected)
+
+
 def _pad(x: Tensor, dim: int, length: int) -> Tensor:
     shape = list(x.shape)
     shape[dim] = length - shape[dim]
