@@ -207,6 +207,44 @@ class TransformerConfig(StackConfig):
     """Which share one matrix: both embeddings and the output (three-way), target embedding and output (two-way)."""
 
 
+class RecurrentConfig(Section):
+    """A recurrent encoder and decoder, with attention or without; the defaults are nobody's model, but go fast."""
+
+    kind: Literal["recurrent"] = "recurrent"
+    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    """The recurrent layers: LSTM, GRU, or Elman's network."""
+    d_model: Positive = 512
+    """Width of embeddings, states and hidden vectors."""
+    n_layers: Positive = 2
+    """Layers of the encoder, and of the decoder, which start from the encoder's last states."""
+    direction: Literal["both", "forward", "backward"] = "both"
+    """How the encoder reads: from the start, from the end (Sutskever et al. 2014), or both ways, half of the width each."""
+    attention: Literal["general", "dot", "additive", "none"] = "general"
+    """How memory is scored: s W h, s h (both Luong et al. 2015), or v tanh(W s + U h) (Bahdanau et al. 2015); "none": the
+    decoder sees nothing but the encoder's last states."""
+    attends: Literal["after", "input-feeding", "before"] = "after"
+    """When: after the step, all positions at once; after it, with the result fed into the next step (Luong et al. 2015);
+    or before it, from the previous state (Bahdanau et al. 2015). The last two learn position by position, slower."""
+    max_positions: Positive = 1024
+    """The longest sequence, in tokens, that the model takes."""
+    tie: Literal["three-way", "two-way", "none"] = "three-way"
+    """Which share one matrix: both embeddings and the output (three-way), target embedding and output (two-way)."""
+    dropout: Probability = 0.2
+    """Dropout on what goes into each layer, and on what is projected to the vocabulary."""
+
+    @model_validator(mode="after")
+    def _both_ways_halve_the_width(self) -> Self:
+        if self.direction == "both" and self.d_model % 2:
+            raise ValueError(f'd_model {self.d_model} is odd; direction = "both" gives half of it to each direction')
+        return self
+
+    @model_validator(mode="after")
+    def _attends_to_something(self) -> Self:
+        if self.attention == "none" and self.attends != "after":
+            raise ValueError(f'attends = {self.attends!r} needs an attention; set attention, or attends = "after"')
+        return self
+
+
 class EncoderConfig(StackConfig):
     """An encoder alone, as BERT (Devlin et al. 2019); the defaults are its base model."""
 
@@ -284,12 +322,13 @@ def _model_kind(value: Any) -> str:
 
 
 MODELS: dict[str, type[Section]] = {
-    "transformer": TransformerConfig, "encoder": EncoderConfig, "decoder": DecoderConfig,
-    "classifier": ClassifierConfig, "bag": BagConfig,
+    "transformer": TransformerConfig, "recurrent": RecurrentConfig, "encoder": EncoderConfig,
+    "decoder": DecoderConfig, "classifier": ClassifierConfig, "bag": BagConfig,
 }  # fmt: skip
 
 ModelConfig = Annotated[
     Annotated[TransformerConfig, Tag("transformer")]
+    | Annotated[RecurrentConfig, Tag("recurrent")]
     | Annotated[EncoderConfig, Tag("encoder")]
     | Annotated[DecoderConfig, Tag("decoder")]
     | Annotated[ClassifierConfig, Tag("classifier")],
@@ -307,6 +346,13 @@ PRESETS: dict[str, dict[str, Any]] = {
     "starter": {"d_model": 128, "d_ff": 256, "n_heads": 4, "n_encoder_layers": 2, "n_decoder_layers": 2},
 }  # fmt: skip
 """Sizes by name, as what differs from TransformerConfig's defaults. "tiny" is that of Wu et al. 2021."""
+
+RECURRENT_PRESETS: dict[str, dict[str, Any]] = {
+    "small": {"d_model": 256},
+    "tiny": {"d_model": 128, "dropout": 0.3},
+    "starter": {"d_model": 128, "n_layers": 1},
+}
+"""Sizes by name, as what differs from RecurrentConfig's defaults: about the width of the Transformers of these names."""
 
 
 # --- training -----------------------------------------------------------------------------------------------------
@@ -451,7 +497,7 @@ class RunConfig(Section):
 
 
 TASKS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "translation": (("transformer",), ("loss", "bleu", "chrf")),
+    "translation": (("transformer", "recurrent"), ("loss", "bleu", "chrf")),
     "classification": (("classifier",), ("loss", "accuracy", "f1")),
     "masked-language-model": (("encoder",), ("loss",)),
     "language-model": (("decoder",), ("loss",)),
@@ -538,13 +584,13 @@ def _with_preset(table: dict[str, Any], where: str) -> dict[str, Any]:
     model = table.get("model")
     if not isinstance(model, dict) or "preset" not in model:
         return table
-    name = model["preset"]
-    if name not in PRESETS:
+    name, presets = model["preset"], RECURRENT_PRESETS if model.get("kind") == "recurrent" else PRESETS
+    if name not in presets:
         raise ConfigError(
-            "bad-value", where=where, key="model.preset", value=name, problem=_one_of(name, list(PRESETS))
+            "bad-value", where=where, key="model.preset", value=name, problem=_one_of(name, list(presets))
         )
     rest = {key: value for key, value in model.items() if key != "preset"}
-    return {**table, "model": {**PRESETS[name], **rest}}
+    return {**table, "model": {**presets[name], **rest}}
 
 
 def _as_config_error(error: ValidationError, where: str) -> ConfigError:
@@ -553,6 +599,10 @@ def _as_config_error(error: ValidationError, where: str) -> ConfigError:
     key = ".".join(place) or "config"
     if first["type"] == "extra_forbidden":
         return ConfigError("unknown-key", where=where, key=key, nearest=_nearest(first["loc"]))
+    if first["type"] == "union_tag_invalid":
+        kinds = re.findall(r"'([^']+)'", first["ctx"]["expected_tags"])
+        problem, value = _one_of(first["ctx"]["tag"], kinds), first["ctx"]["tag"]
+        return ConfigError("bad-value", where=where, key=f"{key}.kind", value=value, problem=problem)
     message = first["msg"].removeprefix("Value error, ")
     return ConfigError("bad-value", where=where, key=key, value=_shown(first["input"]), problem=message)
 

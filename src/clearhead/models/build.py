@@ -13,12 +13,14 @@ from clearhead.config import (
     DecoderConfig,
     EncoderConfig,
     ModelConfig,
+    RecurrentConfig,
     TransformerConfig,
 )
 from clearhead.models.classifier import BagOfEmbeddings, Body, Classifier
 from clearhead.models.decoder_only import DecoderOnly
 from clearhead.models.encoder_only import EncoderOnly, TextEncoder
 from clearhead.models.initialize import initialize
+from clearhead.models.recurrent import RecurrentSeq2Seq
 from clearhead.models.transformer import Transformer
 
 
@@ -30,6 +32,8 @@ def make_model(config: ModelConfig, src_vocabulary_size: int, tgt_vocabulary_siz
     match config:
         case TransformerConfig():
             return Transformer(config, src_vocabulary_size, tgt_vocabulary_size)
+        case RecurrentConfig():
+            return RecurrentSeq2Seq(config, src_vocabulary_size, tgt_vocabulary_size)
         case EncoderConfig():
             return EncoderOnly(config, src_vocabulary_size)
         case DecoderConfig():

@@ -31,6 +31,13 @@ def _projection(weight: Tensor, generator: torch.Generator) -> Tensor:
     return nn.init.xavier_uniform_(weight, gain=2**-0.5, generator=generator)
 
 
+def _orthogonal(weight: Tensor, generator: torch.Generator) -> Tensor:
+    # Each gate's square matrix by itself: what goes round neither grows nor fades at first (Saxe et al. 2014).
+    for gate in weight.split(weight.shape[1]):
+        nn.init.orthogonal_(gate, generator=generator)
+    return weight
+
+
 def _zeros(weight: Tensor, generator: torch.Generator) -> Tensor:
     return nn.init.zeros_(weight)
 
@@ -45,8 +52,12 @@ TABLE: list[tuple[str, Rule]] = [
     (r"(body\.)?((token_embedding|segments)\.weight|positions\.table)", _small),
     (r".*norm\.weight", _ones),
     (r".*(\.|output_)bias", _zeros),
+    (r".*\.bias_forget", _ones),  # so that a memory lasts from the start: Jozefowicz et al. 2015
+    (r".*\.bias_\w+", _zeros),
+    (r".*\.w_hidden", _orthogonal),
+    (r".*\.w_input", _glorot),
     (r".*\.w_[qkv]\.weight", _projection),
-    (r".*\.w_(o|1|2|gate)\.weight", _glorot),
+    (r".*\.w_(o|1|2|gate|c|score)\.weight", _glorot),
     (r"w_(transform|pooler|label)\.weight", _glorot),
 ]
 

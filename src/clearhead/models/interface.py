@@ -16,10 +16,13 @@ class Memory:
 
     hidden: (N, S, D) the encoder's output; what lies at padded positions has no meaning.
     mask: (N, S) bool, True where a token is.
+    final: (L, P, N, D) the state of each recurrent layer behind its last token, where a recurrent decoder starts from;
+        None where the encoder has no such thing.
     """
 
     hidden: Tensor
     mask: Tensor
+    final: Tensor | None = None
 
 
 class DecoderState(Protocol):

@@ -32,12 +32,17 @@ def scaled_dot_product_attention(
         The output (..., T, K) and the weights before dropout (..., T, S).
     """
     scores = (q * (1.0 / math.sqrt(q.shape[-1]))) @ k.transpose(-2, -1)  # (..., T, K) x (..., K, S) -> (..., T, S)
-    if mask is None:
-        weights = scores.softmax(dim=-1)
-    else:
-        # The second fill gives the zeros of an empty row, and keeps its NaN out of both outputs and gradients.
-        weights = scores.masked_fill(~mask, -math.inf).softmax(dim=-1).masked_fill(~mask, 0.0)
+    weights = scores.softmax(dim=-1) if mask is None else masked_softmax(scores, mask)
     return dropout(weights, dropout_p) @ v, weights
+
+
+def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Return the softmax of scores (..., S) over where the mask is True, exactly 0 elsewhere and in an empty row.
+
+    mask: bool, broadcastable to (..., S).
+    """
+    # The second fill gives the zeros of an empty row, and keeps its NaN out of both outputs and gradients.
+    return scores.masked_fill(~mask, -math.inf).softmax(dim=-1).masked_fill(~mask, 0.0)
 
 
 class AttentionCore(nn.Module):
