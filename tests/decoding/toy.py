@@ -1,4 +1,4 @@
-"""Two small models that answer the same contracts as the Transformer and share nothing with it."""
+"""Two small models that answer the contracts and share nothing with the real ones, and the real ones made small."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from clearhead.config import TransformerConfig
+from clearhead.config import RecurrentConfig, TransformerConfig
 from clearhead.data.batch import Batch
 from clearhead.decoding.problem import Problem, pad_prefixes
 from clearhead.models.build import build_model
 from clearhead.models.interface import Memory, Seq2Seq
-from clearhead.models.transformer import Transformer
 
 PAD, START, EOS = 0, 1, 2
 
@@ -44,19 +43,19 @@ def teacher_batch(sources: list[list[int]], targets: list[list[int]]) -> Batch:
 
 
 @dataclass
-class RecurrentState:
+class ToyState:
     lengths: Tensor  # (R,)
     h: Tensor  # (R, D)
     sentence: Tensor  # (R,)
     memory: Memory
 
-    def select(self, rows: Tensor) -> RecurrentState:
-        return RecurrentState(self.lengths[rows], self.h[rows], self.sentence[rows], self.memory)
+    def select(self, rows: Tensor) -> ToyState:
+        return ToyState(self.lengths[rows], self.h[rows], self.sentence[rows], self.memory)
 
-    def join(self, other: RecurrentState) -> RecurrentState:
+    def join(self, other: ToyState) -> ToyState:
         longest = max(self.memory.mask.shape[1], other.memory.mask.shape[1])
         hidden, mask = zip(*(_widen(memory, longest) for memory in (self.memory, other.memory)))
-        return RecurrentState(
+        return ToyState(
             torch.cat([self.lengths, other.lengths]),
             torch.cat([self.h, other.h]),
             torch.cat([self.sentence, other.sentence + len(self.memory.mask)]),
@@ -89,12 +88,12 @@ class ToyRecurrent(nn.Module):
     def encode(self, src: Tensor, src_mask: Tensor) -> Memory:
         return Memory(self.src[src], src_mask)
 
-    def start(self, memory: Memory, max_length: int, rows_per_sentence: int = 1) -> RecurrentState:
+    def start(self, memory: Memory, max_length: int, rows_per_sentence: int = 1) -> ToyState:
         sentence = torch.arange(len(memory.mask)).repeat_interleave(rows_per_sentence)
         zeros = torch.zeros_like(sentence)
-        return RecurrentState(zeros, torch.zeros(len(sentence), self.w_h.shape[0]), sentence, memory)
+        return ToyState(zeros, torch.zeros(len(sentence), self.w_h.shape[0]), sentence, memory)
 
-    def step(self, tokens: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+    def step(self, tokens: Tensor, state: ToyState) -> tuple[Tensor, ToyState]:
         memory, mask = state.memory.hidden[state.sentence], state.memory.mask[state.sentence]
         h, hidden = state.h, []
         for token in tokens.unbind(1):
@@ -172,10 +171,17 @@ def random_table(vocabulary_size: int, seed: int, spread: float = 2.0) -> Callab
     return table
 
 
-def small_transformer(vocabulary_size: int, seed: int) -> Transformer:
-    """A Transformer with random weights, so large that its choices differ from sentence to sentence."""
+def small_transformer(vocabulary_size: int, seed: int) -> Seq2Seq:
     sizes = {"d_model": 16, "d_ff": 32, "n_heads": 4, "n_encoder_layers": 2, "n_decoder_layers": 2}
-    config = TransformerConfig(**sizes, max_positions=64, norm="pre", tie="none")
+    return sharpened(TransformerConfig(**sizes, max_positions=64, norm="pre", tie="none"), vocabulary_size, seed)
+
+
+def small_recurrent(vocabulary_size: int, seed: int, **choices: str) -> Seq2Seq:
+    return sharpened(RecurrentConfig(d_model=16, max_positions=64, tie="none", **choices), vocabulary_size, seed)
+
+
+def sharpened(config: RecurrentConfig | TransformerConfig, vocabulary_size: int, seed: int) -> Seq2Seq:
+    """A model with random weights, so large that its choices differ from sentence to sentence."""
     model = build_model(config, vocabulary_size, vocabulary_size, seed=seed).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -187,14 +193,21 @@ def small_transformer(vocabulary_size: int, seed: int) -> Transformer:
 
 def model_of(kind: str, vocabulary_size: int, seed: int) -> Seq2Seq:
     match kind:
-        case "recurrent":
+        case "toy":
             return ToyRecurrent(vocabulary_size, seed)
         case "transformer":
             return small_transformer(vocabulary_size, seed)
+        case "recurrent":
+            return small_recurrent(vocabulary_size, seed)
+        case "recurrent, input feeding":
+            return small_recurrent(vocabulary_size, seed, attends="input-feeding", cell="gru")
+        case "recurrent, no attention":
+            return small_recurrent(vocabulary_size, seed, attention="none", direction="backward")
     return TableModel(vocabulary_size, random_table(vocabulary_size, seed))
 
 
-KINDS = ("recurrent", "transformer", "table")
+REAL_KINDS = ("transformer", "recurrent", "recurrent, input feeding", "recurrent, no attention")
+KINDS = ("toy", "table", *REAL_KINDS)
 V = 11
 
 

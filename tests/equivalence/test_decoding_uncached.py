@@ -9,7 +9,7 @@ from clearhead.decoding.beam import beam_search
 from clearhead.decoding.greedy import greedy_search
 
 from ..decoding.test_greedy import close
-from ..decoding.toy import START, V, model_of, problem, sentences, teacher_batch
+from ..decoding.toy import REAL_KINDS, START, V, model_of, problem, sentences, teacher_batch
 
 
 class Uncached:
@@ -40,7 +40,7 @@ class UncachedState:
         return UncachedState(self.rows[rows], self.so_far[rows])
 
 
-@pytest.mark.parametrize("kind", ["transformer", "recurrent"])
+@pytest.mark.parametrize("kind", ["toy", *REAL_KINDS])
 @pytest.mark.parametrize("seed", range(2))
 def test_cached_equals_uncached(kind, seed):
     model, sources = model_of(kind, V, seed), sentences(6, seed + 20)
