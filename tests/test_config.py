@@ -6,6 +6,8 @@ from pydantic import ValidationError
 
 from clearhead.config import (
     PRESETS,
+    RECURRENT_PRESETS,
+    RecurrentConfig,
     RunConfig,
     TransformerConfig,
     expand_root,
@@ -28,6 +30,17 @@ def test_a_config_comes_back_from_its_own_file(tmp_path):
 def test_a_preset_is_what_differs_from_the_paper(name):
     model = make_config({"model": {"preset": name, "dropout": 0.25}}).model
     assert model == TransformerConfig(**{**PRESETS[name], "dropout": 0.25})
+
+
+@pytest.mark.parametrize("name", RECURRENT_PRESETS)
+def test_each_kind_has_presets_of_its_own(name):
+    model = make_config({"model": {"preset": name}}, ["model.kind=recurrent", "model.cell=gru"]).model
+    assert model == RecurrentConfig(**{**RECURRENT_PRESETS[name], "cell": "gru"})
+
+
+def test_without_a_kind_a_model_is_a_transformer():
+    assert make_config({"model": {"d_model": 16}}).model == TransformerConfig(d_model=16)
+    assert make_config({"model": {"kind": "recurrent"}}).model == RecurrentConfig()
 
 
 @pytest.mark.parametrize(
@@ -60,6 +73,31 @@ def test_an_unknown_key_is_answered_with_the_nearest(key, nearest, language, sai
         make_config({}, [f"{key}=1"])
     message = caught.value.message(language)
     assert repr(key) in message and repr(nearest) in message and said in message
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("model.kind=recurent", "model.kind = 'recurent': one of transformer, recurrent"),
+        ("model.atention=dot", "unknown key 'model.atention'; did you mean 'model.attention'?"),
+        ("model.n_heads=4", "unknown key 'model.n_heads'; did you mean 'model."),
+        ("model.attention=local", "model.attention = 'local': "),
+        ("model.d_model=33", 'd_model 33 is odd; direction = "both"'),
+        ("model.preset=paper-base", "model.preset = 'paper-base': one of small, tiny, starter"),
+        ("tokenizer.joint=false", 'model.tie = "three-way" needs one vocabulary'),
+    ],
+)
+def test_mistakes_in_a_recurrent_model_are_answered_by_its_own_keys(setting, said):
+    with pytest.raises(ConfigError) as caught:
+        make_config({}, ["model.kind=recurrent", setting])
+    assert said in caught.value.message("en")
+
+
+def test_to_attend_before_or_to_feed_input_needs_an_attention():
+    for when in ("before", "input-feeding"):
+        make_config({}, ["model.kind=recurrent", f"model.attends={when}"])
+        with pytest.raises(ConfigError, match="needs an attention"):
+            make_config({}, ["model.kind=recurrent", "model.attention=none", f"model.attends={when}"])
 
 
 def test_an_unknown_key_inside_a_source():

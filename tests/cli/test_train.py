@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from clearhead import Translator
 from clearhead.cli import run
 from clearhead.cli.recipe import Flags, config_from, find_recipe, language_of
 from clearhead.cli.stop import StopRequest
@@ -45,6 +46,24 @@ def test_resume_goes_on_with_the_config_of_the_folder(trained, corpus, tmp_path)
     assert [event["step"] for event in events(out) if event["event"] == "Progress"] == [3, 6, 9, 12, 15, 18]
     assert started[-1]["step"] == 12 and started[-1]["max_steps"] == 18
     assert events(out)[-1]["step"] == 18
+
+
+def test_a_recurrent_model_is_a_setting(corpus, tmp_path):
+    """Without a recipe, with the size that suits a corpus of one's own: trained, gone on with, used."""
+    out = tmp_path / "run"
+    files = [f"--src={corpus}/train.en", f"--tgt={corpus}/train.ko", f"--out={out}", "--threads=1"]
+    small = ["model.d_model=16", "tokenizer.vocabulary_size=400", "training.batch_tokens=512"]
+    settings = ["model.kind=recurrent", *small, "training.max_steps=2", "training.log_every=1"]
+    assert run(["train", *files, *(f"--set={setting}" for setting in settings)]) == 0
+    assert run(["train", "--resume", f"--out={out}", "--set=training.max_steps=3", "--threads=1"]) == 0
+    assert [event["step"] for event in events(out) if event["event"] == "Progress"] == [1, 2, 3]
+    assert 'kind = "recurrent"' in (out / "run.toml").read_text()
+    translator = Translator.load(out, device="cpu")
+    translations = translator(["the cat", "the old dog sees"])
+    assert [type(translation.text) for translation in translations] == [str, str]
+    scored = translator.score([(each.source, each.text) for each in translations if each.finished])
+    again = [each.log_prob for each in translations if each.finished]
+    assert [each.log_prob for each in scored] == pytest.approx(again, abs=1e-3)
 
 
 def test_a_run_is_not_replaced_unasked(trained, corpus, tmp_path, capsys, train_arguments):

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from clearhead.config import TransformerConfig
+from clearhead.config import RecurrentConfig, TransformerConfig
 from clearhead.models.build import build_model, load_weights, make_model, named_weights
 
 CONFIG = TransformerConfig(d_model=64, d_ff=128, n_heads=4, n_encoder_layers=1, n_decoder_layers=2, tie="none")
@@ -27,6 +27,30 @@ def test_the_first_values_follow_the_table():
             gain = 2**-0.5 if name.split(".")[-2] in ("w_q", "w_k", "w_v") else 1.0
             limit = gain * math.sqrt(6 / (fan_in + fan_out))
             assert weight.abs().max() <= limit and weight.std() == pytest.approx(limit / math.sqrt(3), rel=0.05), name
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_a_recurrent_models_first_values(cell):
+    """Hidden to hidden each gate's matrix is a rotation; a forget gate starts open, every other sum at zero."""
+    config = RecurrentConfig(cell=cell, d_model=32, attention="additive", attends="before")
+    weights = named_weights(build_model(config, 50, 50, seed=1))
+    hidden = [weight for name, weight in weights.items() if name.endswith("w_hidden")]
+    assert len(hidden) == 2 * 3
+    for weight in hidden:
+        gates = weight.split(weight.shape[1])
+        assert len(gates) == {"lstm": 4, "gru": 3, "rnn": 1}[cell]
+        for gate in gates:
+            torch.testing.assert_close(gate @ gate.T, torch.eye(len(gate)), atol=1e-5, rtol=0)
+        assert len({gate[0, 0].item() for gate in gates}) == len(gates)
+    for name, weight in weights.items():
+        if name.endswith("bias_forget"):
+            assert (weight == 1).all()
+        elif "bias" in name:
+            assert (weight == 0).all()
+        elif "w_input" in name or "w_c" in name or "w_score" in name:
+            limit = math.sqrt(6 / sum(weight.shape))
+            assert weight.abs().max() <= limit and weight.std() == pytest.approx(limit / math.sqrt(3), rel=0.2), name
+    assert any(name.endswith("bias_forget") for name in weights) == (cell == "lstm")
 
 
 def test_a_weight_depends_on_seed_and_name_alone():

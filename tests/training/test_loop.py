@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from clearhead.config import RunConfig, make_config
+from clearhead.config import RunConfig, make_config, with_overrides
 from clearhead.errors import TrainingError
 from clearhead.models.build import named_weights
 from clearhead.runs.checkpoints import average_weights, checkpoint_path, load_checkpoint
@@ -29,11 +31,16 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def config(corpus: Path, *overrides: str) -> RunConfig:
+TRANSFORMER = {"d_model": 16, "d_ff": 32, "n_heads": 2, "n_encoder_layers": 1, "n_decoder_layers": 1}
+RECURRENT = {"kind": "recurrent", "d_model": 16}
+BAHDANAU = {**RECURRENT, "cell": "gru", "attention": "additive", "attends": "before"}
+
+
+def config(corpus: Path, *overrides: str, model: Mapping[str, Any] = TRANSFORMER) -> RunConfig:
     table = {
         "data": {"root": str(corpus), "sources": [{"src": "train.src", "tgt": "train.tgt"}]},
         "tokenizer": {"vocabulary_size": 360},
-        "model": {"d_model": 16, "d_ff": 32, "n_heads": 2, "n_encoder_layers": 1, "n_decoder_layers": 1},
+        "model": dict(model),
         "training": {
             "max_steps": 12, "batch_tokens": 300, "log_every": 1, "validate_every": 5, "checkpoint_every": 4,
             "schedule": "constant", "learning_rate": 0.003, "warmup_steps": 2, "validate_metric": "bleu",
@@ -60,14 +67,18 @@ def test_the_events_of_a_training(corpus):
     assert all((training.run.path / e.path).is_dir() for e in events if isinstance(e, Saved))
 
 
-@pytest.mark.parametrize("stop_after", [1, 3, 5, 7, 10])
-def test_stopped_and_gone_on_with_equals_uninterrupted_bit_for_bit(corpus, stop_after):
-    whole = open_training(config(corpus), corpus / "whole")
+@pytest.mark.parametrize(
+    ("model", "stop_after"),
+    [*((TRANSFORMER, step) for step in (1, 3, 5, 7, 10)), (RECURRENT, 5), (BAHDANAU, 7)],
+)
+def test_stopped_and_gone_on_with_equals_uninterrupted_bit_for_bit(corpus, model, stop_after):
+    wanted = config(corpus, model=model)
+    whole = open_training(wanted, corpus / "whole")
     expected = losses(whole.events())
-    first = open_training(config(corpus), corpus / "cut", should_stop=lambda: first.position.step >= stop_after)
+    first = open_training(wanted, corpus / "cut", should_stop=lambda: first.position.step >= stop_after)
     events = list(first.events())
     assert events[-1].reason == "interrupted" and events[-1].step == stop_after
-    second = open_training(config(corpus), corpus / "cut", resume=True)
+    second = open_training(wanted, corpus / "cut", resume=True)
     assert losses(events) + losses(second.events()) == expected
     for name, weight in named_weights(whole.model).items():
         assert torch.equal(weight, named_weights(second.model)[name]), name
@@ -79,10 +90,11 @@ def test_stopped_and_gone_on_with_equals_uninterrupted_bit_for_bit(corpus, stop_
         assert a.state == b.state
 
 
-def test_micro_batches_change_nothing_but_rounding(corpus):
-    plain = ["model.dropout=0.0"]
-    whole = losses(open_training(config(corpus, *plain), corpus / "a").events())
-    pieces = losses(open_training(config(corpus, *plain, "training.micro_batch_tokens=40"), corpus / "b").events())
+@pytest.mark.parametrize("model", [TRANSFORMER, RECURRENT], ids=["transformer", "recurrent"])
+def test_micro_batches_change_nothing_but_rounding(corpus, model):
+    plain, small = config(corpus, "model.dropout=0.0", model=model), "training.micro_batch_tokens=40"
+    whole = losses(open_training(plain, corpus / "a").events())
+    pieces = losses(open_training(with_overrides(plain, [small]), corpus / "b").events())
     assert [step for step, _ in whole] == [step for step, _ in pieces]
     assert [loss for _, loss in whole] == pytest.approx([loss for _, loss in pieces], rel=1e-5)
 
