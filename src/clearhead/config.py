@@ -208,7 +208,7 @@ class TransformerConfig(StackConfig):
 
 
 class RecurrentConfig(Section):
-    """A recurrent encoder and decoder, with attention or without; the defaults are nobody's model, but go fast."""
+    """A recurrent encoder and decoder, with attention or without; the defaults are what is fast, no paper's model."""
 
     kind: Literal["recurrent"] = "recurrent"
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
@@ -218,13 +218,13 @@ class RecurrentConfig(Section):
     n_layers: Positive = 2
     """Layers of the encoder, and of the decoder, which start from the encoder's last states."""
     direction: Literal["both", "forward", "backward"] = "both"
-    """How the encoder reads: from the start, from the end (Sutskever et al. 2014), or both ways, half of the width each."""
+    """How the encoder reads: from the start, the end (Sutskever et al. 2014), or both ways, half of d_model each."""
     attention: Literal["general", "dot", "additive", "none"] = "general"
-    """How memory is scored: s W h, s h (both Luong et al. 2015), or v tanh(W s + U h) (Bahdanau et al. 2015); "none": the
-    decoder sees nothing but the encoder's last states."""
+    """How a state s scores the memory h: s W h or s h (both Luong et al. 2015), or v tanh(W s + U h) (Bahdanau et al.
+    2015); with "none" the decoder knows nothing but the encoder's last states."""
     attends: Literal["after", "input-feeding", "before"] = "after"
-    """When: after the step, all positions at once; after it, with the result fed into the next step (Luong et al. 2015);
-    or before it, from the previous state (Bahdanau et al. 2015). The last two learn position by position, slower."""
+    """When: after a step; after it, and what comes out is fed into the next one (Luong et al. 2015); or before it, with
+    the state so far (Bahdanau et al. 2015). The last two learn position by position, which is slower."""
     max_positions: Positive = 1024
     """The longest sequence, in tokens, that the model takes."""
     tie: Literal["three-way", "two-way", "none"] = "three-way"
@@ -352,7 +352,7 @@ RECURRENT_PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"d_model": 128, "dropout": 0.3},
     "starter": {"d_model": 128, "n_layers": 1},
 }
-"""Sizes by name, as what differs from RecurrentConfig's defaults: about the width of the Transformers of these names."""
+"""Sizes by name, as what differs from RecurrentConfig's defaults: as wide as the Transformers of these names."""
 
 
 # --- training -----------------------------------------------------------------------------------------------------

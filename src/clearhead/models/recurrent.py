@@ -156,7 +156,8 @@ class Decoder(nn.Module):
         """Return what the states q (R, n, D) find in their sentences' memories, (R, n, D)."""
         assert self.attention is not None
         (cross,) = crosses.by_group()
-        grouped = q.reshape(len(cross.keys), 1, -1, q.shape[-1])  # (R, n, D) -> (G, 1, W * n, D): a group shares its keys
+        # (R, n, D) -> (G, 1, W * n, D): a group shares its keys, which are one head's
+        grouped = q.reshape(len(cross.keys), 1, -1, q.shape[-1])
         return self.attention(grouped, cross.keys, cross.values, cross.mask).view_as(q)
 
 

@@ -40,9 +40,7 @@ class Recurrence(nn.Module):
         for gate in self.gates:  # each by itself, for they start from different values
             self.register_parameter(f"bias_{gate}", nn.Parameter(torch.empty(d_hidden)))
 
-    def forward(
-        self, x: Tensor, state: Tensor | None = None, is_token: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, state: Tensor | None = None, is_token: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the hidden vectors (B, T, H) of all positions and the state (P, B, H) behind the last one.
 
         Args:
@@ -121,7 +119,7 @@ class Lstm(Recurrence):
         return torch.stack([h, c]), gates
 
     def _run(self, x: Tensor, state: Tensor, is_token: Tensor | None) -> tuple[Tensor, Tensor]:
-        w_input = self.w_input
+        w_input: Tensor = self.w_input
         if is_token is not None:
             # One more input, 1 at padding, shuts the input gate and opens the forget gate: the cell stays as the last
             # token left it. PyTorch's own way, packed sequences, takes half as long again.
@@ -130,18 +128,15 @@ class Lstm(Recurrence):
             column = torch.tensor([-SATURATED, SATURATED, 0.0, 0.0], dtype=w_input.dtype, device=w_input.device)
             w_input = torch.cat([w_input, column.repeat_interleave(self.w_hidden.shape[1]).unsqueeze(1)], dim=1)
         weights, train = self._weights(w_input), torch.is_grad_enabled()
-        hidden, h, c = torch.lstm(
-            x, (state[:1], state[1:]), weights, True, 1, 0.0, train, False, batch_first=True
-        )
+        hidden, h, c = torch.lstm(x, (state[:1], state[1:]), weights, True, 1, 0.0, train, False, batch_first=True)
         return hidden, torch.cat([h, c])
 
 
 class Gru(Recurrence):
     """The gated recurrent unit (Cho et al. 2014): h_t = update * h_{t-1} + (1 - update) * candidate.
 
-    The candidate is tanh(W x_t + b + reset * (U h_{t-1})): as PyTorch and cuDNN have it, the reset gate is applied after
-    the product with U. In the paper it is before, U (reset * h_{t-1}), which cannot be computed with the gates' own
-    products in one.
+    The candidate is tanh(W x_t + b + reset * (U h_{t-1})). Departure: as in PyTorch, the reset gate comes after the
+    product with U, so that one product serves all gates. The paper has it before: U (reset * h_{t-1}).
     """
 
     gates = ("reset", "update", "candidate")
@@ -166,7 +161,7 @@ CELLS: dict[str, type[Recurrence]] = {"rnn": Elman, "lstm": Lstm, "gru": Gru}
 
 
 class DirectedRecurrence(nn.Module):
-    """A recurrent layer that reads each sequence from its start, from its end, or both ways (Schuster and Paliwal 1997).
+    """A recurrent layer that reads from the start, from the end, or both ways (Schuster and Paliwal 1997).
 
     Args:
         cell: one of ``CELLS``.

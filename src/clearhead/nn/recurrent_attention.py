@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from clearhead.nn.attention import masked_softmax
@@ -51,7 +50,7 @@ class RecurrentAttentionCore(nn.Module):
         self.w_score = w_score
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        """Return the context (N, T, D) of q (N, T, D), k, v (N, S, D), mask broadcastable to (N, T, S)."""
+        """Return the context (..., T, D) of q (..., T, D), k, v (..., S, D), mask broadcastable to (..., T, S)."""
         if self.w_score is None:
             return multiplicative_attention(q, k, v, mask)[0]
         return additive_attention(q, k, v, self.w_score.weight, mask)[0]
@@ -73,9 +72,12 @@ class RecurrentAttention(nn.Module):
         self.core = RecurrentAttentionCore(nn.Linear(d_model, 1, bias=False) if additive else None)
 
     def keys(self, memory: Tensor) -> Tensor:
-        """Return what queries are compared with, (N, S, D) -> (N, S, D); once a sentence."""
+        """Return what states are compared with, (..., S, D) -> (..., S, D); made once a sentence."""
         return self.w_k(memory)
 
     def forward(self, q: Tensor, keys: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        """Return the context (N, T, D) of states q (N, T, D); keys, memory: (N, S, D); mask: (N, 1 or T, S) bool."""
+        """Return the context (..., T, D) of states q (..., T, D).
+
+        keys, memory: (..., S, D); mask: bool, broadcastable to (..., T, S), True where a token is.
+        """
         return self.core(self.w_q(q), keys, memory, mask)
