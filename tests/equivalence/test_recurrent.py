@@ -50,6 +50,47 @@ def test_steps_equal_teacher_forcing(kind, pieces):
     assert state.lengths.tolist() == [6, 6, 6]
 
 
+@pytest.mark.parametrize("attends", ["after", "input-feeding", "before"])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_the_decoder_attends_when_the_papers_do(attends, cell):
+    """One sentence, two layers, one position after the other as the equations stand."""
+    model, b = make(attention="general", attends=attends, cell=cell), batch(src_lengths=(5,), tgt_lengths=(6,))
+    first, second = model.decoder.layers
+    w_c, w_k = model.decoder.w_c.weight, model.decoder.attention.w_k.weight
+    memory = model.encode(b.src, b.src_mask)
+    h = memory.hidden[0]  # (S, D)
+
+    def context(s):
+        return (h @ w_k.T @ s).softmax(0) @ h
+
+    low, top = memory.final  # (P, 1, D)
+    attentional = torch.zeros(16)
+    for y, expected in zip(model.tgt_embedding(b.tgt_input)[0], model(b)[0]):
+        match attends:
+            case "after":
+                low, _ = first.step(y[None], low)
+            case "input-feeding":
+                low, _ = first.step(torch.cat([y, attentional])[None], low)
+            case "before":
+                c = context(top[0, 0])
+                low, _ = first.step(torch.cat([y, c])[None], low)
+        top, _ = second.step(low[0], top)
+        if attends != "before":
+            c = context(top[0, 0])
+        attentional = torch.tanh(w_c @ torch.cat([c, top[0, 0]]))
+        torch.testing.assert_close(attentional, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_without_attention_the_last_hidden_vector_is_the_answer(cell):
+    model, b = make(attention="none", cell=cell), batch(src_lengths=(5,), tgt_lengths=(6,))
+    low, top = model.encode(b.src, b.src_mask).final
+    for y, expected in zip(model.tgt_embedding(b.tgt_input)[0], model(b)[0]):
+        low, _ = model.decoder.layers[0].step(y[None], low)
+        top, _ = model.decoder.layers[1].step(low[0], top)
+        torch.testing.assert_close(top[0, 0], expected, atol=1e-5, rtol=1e-5)
+
+
 @each_kind
 def test_padding_and_the_rest_of_the_batch_change_nothing(kind):
     model, b = make(**kind), batch()
