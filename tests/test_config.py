@@ -5,8 +5,12 @@ import tomli_w
 from pydantic import ValidationError
 
 from clearhead.config import (
+    DECODER_PRESETS,
+    ENCODER_PRESETS,
     PRESETS,
     RECURRENT_PRESETS,
+    DecoderConfig,
+    EncoderConfig,
     RecurrentConfig,
     RunConfig,
     TransformerConfig,
@@ -41,6 +45,21 @@ def test_each_kind_has_presets_of_its_own(name):
 def test_without_a_kind_a_model_is_a_transformer():
     assert make_config({"model": {"d_model": 16}}).model == TransformerConfig(d_model=16)
     assert make_config({"model": {"kind": "recurrent"}}).model == RecurrentConfig()
+
+
+@pytest.mark.parametrize(("name", "kind"), [("bert-mini", EncoderConfig), ("gpt-2-xl", DecoderConfig)])
+def test_a_preset_knows_its_kind(name, kind):
+    preset = (ENCODER_PRESETS | DECODER_PRESETS)[name]
+    task = {EncoderConfig: "masked-language-model", DecoderConfig: "language-model"}[kind]
+    assert make_config({"task": task, "model": {"preset": name, "dropout": 0.25}}).model == kind(**preset, dropout=0.25)
+
+
+def test_a_body_may_be_a_preset_too():
+    model = {"kind": "classifier", "body": {"preset": "bert-mini", "d_ff": 64}}
+    body = make_config({"task": "classification", "model": model}).model.body
+    assert body == EncoderConfig(**{**ENCODER_PRESETS["bert-mini"], "d_ff": 64})
+    with pytest.raises(ConfigError, match=r"model\.body\.preset.*bert-mini"):
+        make_config({"task": "classification", "model": {**model, "body": {"preset": "bert-mine"}}})
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ FORMAT: Final = 1
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(gt=0)]
 NonNegative = Annotated[int, Field(ge=0)]
+Activation = Literal["relu", "gelu", "gelu-tanh", "silu", "swiglu"]
+Positions = Literal["sinusoidal", "sinusoidal-halves", "learned"]
 
 
 class Section(BaseModel):
@@ -178,9 +180,10 @@ class StackConfig(Section):
     """Where layer normalisation sits: after the residual sum (the paper) or before the sublayer."""
     norm_epsilon: Annotated[float, Field(gt=0.0)] = 1e-5
     """What layer normalisation adds to the variance."""
-    activation: Literal["relu", "gelu", "gelu-tanh", "swiglu"] = "relu"
+    activation: Activation = "relu"
     """The feed-forward network's non-linearity; "gelu-tanh" is GPT's approximation."""
-    positions: Literal["sinusoidal", "learned"] = "sinusoidal"
+    positions: Positions = "sinusoidal"
+    """Sines and cosines in turn (the paper), all sines before all cosines (Marian), or learned vectors."""
     max_positions: Positive = 1024
     """The longest sequence, in tokens, that the model takes."""
     dropout: Probability = 0.1
@@ -205,6 +208,12 @@ class TransformerConfig(StackConfig):
     n_decoder_layers: Positive = 6
     tie: Literal["three-way", "two-way", "none"] = "three-way"
     """Which share one matrix: both embeddings and the output (three-way), target embedding and output (two-way)."""
+    scale_embedding: bool = True
+    """Whether embeddings are multiplied by sqrt(d_model)."""
+    embedding_norm: bool = False
+    """Whether the sum of embeddings and positions is normalised, as in BART."""
+    output_bias: bool = False
+    """Whether each token of the output has a bias, as in Marian."""
 
 
 class RecurrentConfig(Section):
@@ -254,12 +263,14 @@ class EncoderConfig(StackConfig):
     n_heads: Positive = 12
     n_layers: Positive = 12
     norm_epsilon: Annotated[float, Field(gt=0.0)] = 1e-12
-    activation: Literal["relu", "gelu", "gelu-tanh", "swiglu"] = "gelu"
-    positions: Literal["sinusoidal", "learned"] = "learned"
+    activation: Activation = "gelu"
+    positions: Positions = "learned"
     max_positions: Positive = 512
     attention_dropout: Probability = 0.1
     segments: NonNegative = 2
     """How many kinds of segments have a vector of their own, added to the token's; 0 for none."""
+    head: Literal["masked", "pooler", "none"] = "masked"
+    """What stands on the encoder: what foretells hidden tokens, a pooler for classifiers to start from, or nothing."""
 
 
 class DecoderConfig(StackConfig):
@@ -271,8 +282,8 @@ class DecoderConfig(StackConfig):
     n_heads: Positive = 12
     n_layers: Positive = 12
     norm: Literal["post", "pre"] = "pre"
-    activation: Literal["relu", "gelu", "gelu-tanh", "swiglu"] = "gelu-tanh"
-    positions: Literal["sinusoidal", "learned"] = "learned"
+    activation: Activation = "gelu-tanh"
+    positions: Positions = "learned"
     attention_dropout: Probability = 0.1
     band: NonNegative = 0
     """Every second layer attends to so many last positions only (GPT-3, Brown et al. 2020); 0: all attend to all."""
@@ -301,7 +312,9 @@ class ClassifierConfig(Section):
     pooling: Literal["first", "mean", "max"] = "first"
     """What of the tokens' vectors becomes the text's: the first token's, their mean, or each number's maximum."""
     pooler: bool = True
-    """One more layer with tanh before the labels, as BERT has it."""
+    """One more layer before the labels, as BERT has it."""
+    pooler_activation: Literal["tanh", "relu"] = "tanh"
+    """Its non-linearity; DistilBERT's is ReLU."""
     dropout: Probability = 0.1
     """Dropout on the text's vector."""
 
@@ -353,6 +366,32 @@ RECURRENT_PRESETS: dict[str, dict[str, Any]] = {
     "starter": {"d_model": 128, "n_layers": 1},
 }
 """Sizes by name, as what differs from RecurrentConfig's defaults: as wide as the Transformers of these names."""
+
+ENCODER_PRESETS: dict[str, dict[str, Any]] = {
+    "bert-base": {},
+    "bert-large": {"d_model": 1024, "d_ff": 4096, "n_heads": 16, "n_layers": 24},
+    "bert-small": {"d_model": 512, "d_ff": 2048, "n_heads": 8, "n_layers": 4},
+    "bert-mini": {"d_model": 256, "d_ff": 1024, "n_heads": 4, "n_layers": 4},
+    "bert-tiny": {"d_model": 128, "d_ff": 512, "n_heads": 2, "n_layers": 2},
+}
+"""What differs from EncoderConfig's defaults. The small ones are those of Turc et al. 2019."""
+
+DECODER_PRESETS: dict[str, dict[str, Any]] = {
+    "gpt-1": {"norm": "post", "max_positions": 512},
+    "gpt-2": {},
+    "gpt-2-medium": {"d_model": 1024, "d_ff": 4096, "n_heads": 16, "n_layers": 24},
+    "gpt-2-large": {"d_model": 1280, "d_ff": 5120, "n_heads": 20, "n_layers": 36},
+    "gpt-2-xl": {"d_model": 1600, "d_ff": 6400, "n_heads": 25, "n_layers": 48},
+    "gpt-3-small": {"max_positions": 2048, "band": 256},
+    "gpt-3": {"d_model": 12288, "d_ff": 49152, "n_heads": 96, "n_layers": 96, "max_positions": 2048, "band": 256},
+}
+"""What differs from DecoderConfig's defaults. GPT-3's width of the bands is not published: 256 is a choice."""
+
+ALL_PRESETS: dict[str, dict[str, Any]] = {
+    **PRESETS,
+    **{name: {"kind": "encoder", **preset} for name, preset in ENCODER_PRESETS.items()},
+    **{name: {"kind": "decoder", **preset} for name, preset in DECODER_PRESETS.items()},
+}
 
 
 # --- training -----------------------------------------------------------------------------------------------------
@@ -580,17 +619,20 @@ def _apply(table: dict[str, Any], override: str) -> None:
     table[names[-1]] = parsed
 
 
-def _with_preset(table: dict[str, Any], where: str) -> dict[str, Any]:
-    model = table.get("model")
-    if not isinstance(model, dict) or "preset" not in model:
+def _with_preset(table: dict[str, Any], where: str, key: str = "model") -> dict[str, Any]:
+    """Return ``table`` with the preset that the model at its last ``key``, and that one's body, may name filled in."""
+    model = table.get(key.rpartition(".")[2])
+    if not isinstance(model, dict):
         return table
-    name, presets = model["preset"], RECURRENT_PRESETS if model.get("kind") == "recurrent" else PRESETS
-    if name not in presets:
-        raise ConfigError(
-            "bad-value", where=where, key="model.preset", value=name, problem=_one_of(name, list(presets))
-        )
+    presets = RECURRENT_PRESETS if model.get("kind") == "recurrent" else ALL_PRESETS
     rest = {key: value for key, value in model.items() if key != "preset"}
-    return {**table, "model": {**presets[name], **rest}}
+    if "preset" in model:
+        name = model["preset"]
+        if name not in presets:
+            problem = _one_of(name, list(presets))
+            raise ConfigError("bad-value", where=where, key=f"{key}.preset", value=name, problem=problem)
+        rest = {**presets[name], **rest}
+    return {**table, key.rpartition(".")[2]: _with_preset(rest, where, f"{key}.body")}
 
 
 def _as_config_error(error: ValidationError, where: str) -> ConfigError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -12,6 +13,8 @@ from clearhead.config import BagConfig, ClassifierConfig
 from clearhead.models.interface import Memory
 from clearhead.nn.dropout import Dropout
 from clearhead.nn.embedding import TokenEmbedding
+
+POOLER_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
 
 
 class Body(Protocol):
@@ -60,7 +63,7 @@ class Classifier(nn.Module):
         """Return logits (B, C) of ids (B, S); mask: (B, S) bool, True where a token is; segments: (B, S)."""
         text = pool(self.body.encode(ids, mask, segments), self.config.pooling)
         if self.w_pooler is not None:
-            text = torch.tanh(self.w_pooler(text))
+            text = POOLER_ACTIVATIONS[self.config.pooler_activation](self.w_pooler(text))
         return self.w_label(self.dropout(text))
 
 

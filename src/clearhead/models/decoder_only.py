@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clearhead.config import DecoderConfig
 from clearhead.models.transformer import Encoder, layer_shape
 from clearhead.nn.cache import Past, StepPlace
 from clearhead.nn.dropout import Dropout
-from clearhead.nn.embedding import TokenEmbedding
+from clearhead.nn.embedding import TokenEmbedding, project
 from clearhead.nn.layers import EncoderLayer
 from clearhead.nn.masks import causal_mask
 from clearhead.nn.positions import make_positions
@@ -72,7 +71,7 @@ class DecoderOnly(nn.Module):
 
     def project(self, hidden: Tensor, candidates: Tensor | None = None) -> Tensor:
         """Return logits (..., V) of hidden (..., D), or (..., C) over candidates (C,) ids."""
-        return F.linear(hidden, self.output_weight if candidates is None else self.output_weight[candidates])
+        return project(hidden, self.output_weight, None, candidates)
 
     def _embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         return self.dropout(self.token_embedding(tokens) + self.positions(positions))

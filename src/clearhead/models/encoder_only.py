@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clearhead.config import EncoderConfig
 from clearhead.models.interface import Memory
 from clearhead.models.transformer import Encoder, layer_shape
 from clearhead.nn.dropout import Dropout
-from clearhead.nn.embedding import TokenEmbedding
+from clearhead.nn.embedding import TokenEmbedding, project
+from clearhead.nn.feed_forward import ACTIVATIONS
 from clearhead.nn.masks import padding_mask
 from clearhead.nn.positions import make_positions
 
@@ -28,6 +28,7 @@ class TextEncoder(nn.Module):
         self.d_model = config.d_model
         self.token_embedding = TokenEmbedding(vocabulary_size, config.d_model, scaled=False)
         self.positions = make_positions(config.positions, config.max_positions, config.d_model)
+        self.last_segment = config.segments - 1
         self.segments = TokenEmbedding(config.segments, config.d_model, scaled=False) if config.segments else None
         self.norm = nn.Identity() if shape.pre_norm else nn.LayerNorm(config.d_model, config.norm_epsilon)
         self.dropout = Dropout(config.dropout)
@@ -37,12 +38,16 @@ class TextEncoder(nn.Module):
         """Read N texts: ids (N, S), mask (N, S) bool, True where a token is, segments (N, S), 0 where not given."""
         x = self.token_embedding(ids) + self.positions(torch.arange(ids.shape[1], device=ids.device))  # (N, S, D)
         if self.segments is not None:
-            x = x + self.segments(torch.zeros_like(ids) if segments is None else segments)
+            # Who knows one kind only (RoBERTa) does not tell a second text's segment from the first's.
+            x = x + self.segments(torch.zeros_like(ids) if segments is None else segments.clamp(max=self.last_segment))
         return Memory(self.encoder(self.dropout(self.norm(x)), padding_mask(mask)), mask)
 
 
 class EncoderOnly(nn.Module):
-    """BERT as it is pretrained. Answers ``models.interface.MaskedLanguageModel``.
+    """BERT as it is pretrained. Answers ``models.interface.MaskedLanguageModel``, whatever head it has.
+
+    Without the head of a masked language model the encoder's own vectors are projected. The pooler that may stand in
+    its place is not asked here: a classifier has one of the same name, which can start from it.
 
     Args:
         config: the sizes and choices.
@@ -55,9 +60,12 @@ class EncoderOnly(nn.Module):
         self.vocabulary_size = vocabulary_size
         self.max_positions = config.max_positions
         self.body = TextEncoder(config, vocabulary_size)
-        self.w_transform = nn.Linear(config.d_model, config.d_model)
-        self.transform_norm = nn.LayerNorm(config.d_model, config.norm_epsilon)
-        self.output_bias = nn.Parameter(torch.empty(vocabulary_size))
+        masked, pooler = config.head == "masked", config.head == "pooler"
+        self.activation = ACTIVATIONS[config.activation]
+        self.w_transform = nn.Linear(config.d_model, config.d_model) if masked else None
+        self.transform_norm = nn.LayerNorm(config.d_model, config.norm_epsilon) if masked else nn.Identity()
+        self.output_bias = nn.Parameter(torch.empty(vocabulary_size)) if masked else None
+        self.w_pooler = nn.Linear(config.d_model, config.d_model) if pooler else None
 
     @property
     def output_weight(self) -> Tensor:
@@ -69,11 +77,11 @@ class EncoderOnly(nn.Module):
         return self.body.encode(ids, mask, segments)
 
     def transform(self, hidden: Tensor) -> Tensor:
-        """Return what is projected, (..., D) -> (..., D): one more layer with GELU, normalised."""
-        return self.transform_norm(F.gelu(self.w_transform(hidden)))
+        """Return what is projected, (..., D) -> (..., D): one more layer with the activation, normalised."""
+        if self.w_transform is None:
+            return hidden
+        return self.transform_norm(self.activation(self.w_transform(hidden)))
 
     def project(self, hidden: Tensor, candidates: Tensor | None = None) -> Tensor:
         """Return logits (..., V) of what ``transform`` gave, or (..., C) over candidates (C,) ids."""
-        if candidates is None:
-            return F.linear(hidden, self.output_weight, self.output_bias)
-        return F.linear(hidden, self.output_weight[candidates], self.output_bias[candidates])
+        return project(hidden, self.output_weight, self.output_bias, candidates)

@@ -63,6 +63,11 @@ class Seq2Seq(Protocol[State]):
         """(V, D): the matrix of ``project``, so that a loss can be fused with it."""
         ...
 
+    @property
+    def output_bias(self) -> Tensor | None:
+        """(V,): what ``project`` adds, if anything."""
+        ...
+
     def encode(self, src: Tensor, src_mask: Tensor) -> Memory:
         """Read N sentences, once each. src: (N, S) ids; src_mask: (N, S) bool, True where a token is."""
         ...

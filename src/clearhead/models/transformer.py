@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clearhead.config import StackConfig, TransformerConfig
@@ -13,7 +12,7 @@ from clearhead.data.batch import Batch
 from clearhead.models.interface import Memory
 from clearhead.nn.cache import CrossCache, Crosses, Past, StepPlace
 from clearhead.nn.dropout import Dropout
-from clearhead.nn.embedding import TokenEmbedding
+from clearhead.nn.embedding import TokenEmbedding, project
 from clearhead.nn.layers import DecoderLayer, EncoderLayer, LayerShape
 from clearhead.nn.masks import causal_mask, padding_mask
 from clearhead.nn.positions import make_positions
@@ -33,18 +32,21 @@ class Transformer(nn.Module):
         self.config = config
         self.vocabulary_size = tgt_vocabulary_size
         self.max_positions = config.max_positions
-        self.src_embedding = TokenEmbedding(src_vocabulary_size, config.d_model)
+        shape = layer_shape(config)
+        self.src_embedding = TokenEmbedding(src_vocabulary_size, config.d_model, config.scale_embedding)
         if config.tie == "three-way":
             self.tgt_embedding = self.src_embedding
         else:
-            self.tgt_embedding = TokenEmbedding(tgt_vocabulary_size, config.d_model)
+            self.tgt_embedding = TokenEmbedding(tgt_vocabulary_size, config.d_model, config.scale_embedding)
         self.src_positions = make_positions(config.positions, config.max_positions, config.d_model)
         self.tgt_positions = make_positions(config.positions, config.max_positions, config.d_model)
+        self.src_norm = shape.norm() if config.embedding_norm else nn.Identity()
+        self.tgt_norm = shape.norm() if config.embedding_norm else nn.Identity()
         self.dropout = Dropout(config.dropout)
-        shape = layer_shape(config)
         self.encoder = Encoder(shape, config.n_encoder_layers)
         self.decoder = Decoder(shape, config.n_decoder_layers)
         self.output = nn.Linear(config.d_model, tgt_vocabulary_size, bias=False) if config.tie == "none" else None
+        self.output_bias = nn.Parameter(torch.empty(tgt_vocabulary_size)) if config.output_bias else None
 
     @property
     def output_weight(self) -> Tensor:
@@ -54,15 +56,14 @@ class Transformer(nn.Module):
     def encode(self, src: Tensor, src_mask: Tensor) -> Memory:
         """Read N sentences: src (N, S) ids, src_mask (N, S) bool, True where a token is."""
         positions = self.src_positions(torch.arange(src.shape[1], device=src.device))
-        x = self.dropout(self.src_embedding(src) + positions)  # (N, S, D)
+        x = self.dropout(self.src_norm(self.src_embedding(src) + positions))  # (N, S, D)
         return Memory(self.encoder(x, padding_mask(src_mask)), src_mask)
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the decoder's hidden vectors (B, T, D) for the whole target at once (teacher forcing)."""
         memory = self.encode(batch.src, batch.src_mask)
         length = batch.tgt_input.shape[1]
-        positions = self.tgt_positions(torch.arange(length, device=batch.tgt_input.device))
-        x = self.dropout(self.tgt_embedding(batch.tgt_input) + positions)  # (B, T, D)
+        x = self._embed_target(batch.tgt_input, torch.arange(length, device=batch.tgt_input.device))  # (B, T, D)
         # Padding lies behind every token, so the causal mask hides it from all that matters.
         mask = causal_mask(length, device=x.device)
         return self.decoder(x, memory.hidden, mask, padding_mask(memory.mask))
@@ -80,15 +81,17 @@ class Transformer(nn.Module):
     def step(self, tokens: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
         """Take in tokens (R, n) and return hidden vectors (R, n, D) and the state, advanced in place."""
         place = state.past.place(tokens.shape[1])
-        x = self.dropout(self.tgt_embedding(tokens) + self.tgt_positions(place.positions))  # (R, n, D)
+        x = self._embed_target(tokens, place.positions)  # (R, n, D)
         hidden = self.decoder.step(x, state.past, state.crosses.by_group(), place)
         state.past.advance(tokens.shape[1])
         return hidden, state
 
     def project(self, hidden: Tensor, candidates: Tensor | None = None) -> Tensor:
         """Return logits (..., V) of hidden (..., D), or (..., C) over candidates (C,) ids: the paper's last linear."""
-        weight = self.output_weight if candidates is None else self.output_weight[candidates]
-        return F.linear(hidden, weight)
+        return project(hidden, self.output_weight, self.output_bias, candidates)
+
+    def _embed_target(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        return self.dropout(self.tgt_norm(self.tgt_embedding(tokens) + self.tgt_positions(positions)))
 
 
 class Encoder(nn.Module):

@@ -1,4 +1,4 @@
-"""From token ids to vectors."""
+"""From token ids to vectors, and from vectors to a number for each token."""
 
 from __future__ import annotations
 
@@ -23,3 +23,13 @@ class TokenEmbedding(nn.Module):
         """Return the vectors (..., D) of tokens (...)."""
         vectors = nn.functional.embedding(tokens, self.weight)
         return vectors * math.sqrt(self.weight.shape[1]) if self.scaled else vectors
+
+
+def project(hidden: Tensor, weight: Tensor, bias: Tensor | None, candidates: Tensor | None = None) -> Tensor:
+    """Return hidden W^T + b: logits (..., V) of hidden (..., D), or (..., C) over ``candidates`` (C,) ids.
+
+    weight: (V, D); bias: (V,).
+    """
+    if candidates is not None:
+        weight, bias = weight[candidates], None if bias is None else bias[candidates]
+    return nn.functional.linear(hidden, weight, bias)

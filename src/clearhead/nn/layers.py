@@ -40,9 +40,13 @@ class LayerShape:
         """Return a new residual connection of this shape."""
         return Residual(self.d_model, self.pre_norm, self.dropout, self.norm_epsilon)
 
+    def norm(self) -> nn.LayerNorm:
+        """Return a new layer normalisation of this shape."""
+        return nn.LayerNorm(self.d_model, self.norm_epsilon)
+
     def extra_norm(self) -> nn.Module:
         """Return what a stack of such layers ends in: one more normalisation where it is pre-norm."""
-        return nn.LayerNorm(self.d_model, self.norm_epsilon) if self.pre_norm else nn.Identity()
+        return self.norm() if self.pre_norm else nn.Identity()
 
 
 class Residual(nn.Module):

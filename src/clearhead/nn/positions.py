@@ -1,4 +1,4 @@
-"""Where a token stands: sinusoidal and learned positions."""
+"""Where a token stands: sinusoidal positions, in turn or in halves, and learned ones."""
 
 from __future__ import annotations
 
@@ -19,13 +19,20 @@ def sinusoids(length: int, d_model: int) -> Tensor:
 
 
 class SinusoidalPositions(nn.Module):
-    """The paper's fixed positions."""
+    """The paper's fixed positions.
+
+    halves: all sines come before all cosines, where the paper has them in turn: as Marian and the paper's authors' own
+        program lay them. What is learnt on one layout does not fit the other.
+    """
 
     table: Tensor
 
-    def __init__(self, max_positions: int, d_model: int) -> None:
+    def __init__(self, max_positions: int, d_model: int, halves: bool = False) -> None:
         super().__init__()
-        self.register_buffer("table", sinusoids(max_positions, d_model), persistent=False)
+        table = sinusoids(max_positions, d_model)
+        if halves:
+            table = torch.cat([table[:, 0::2], table[:, 1::2]], dim=1)
+        self.register_buffer("table", table, persistent=False)
 
     def forward(self, positions: Tensor) -> Tensor:
         """Return the vectors of positions (...), counted from 0: (..., D)."""
@@ -45,5 +52,7 @@ class LearnedPositions(nn.Module):
 
 
 def make_positions(kind: str, max_positions: int, d_model: int) -> nn.Module:
-    """Return new positions: "sinusoidal" or "learned"."""
-    return {"sinusoidal": SinusoidalPositions, "learned": LearnedPositions}[kind](max_positions, d_model)
+    """Return new positions: "sinusoidal", "sinusoidal-halves" or "learned"."""
+    if kind == "learned":
+        return LearnedPositions(max_positions, d_model)
+    return SinusoidalPositions(max_positions, d_model, halves=kind == "sinusoidal-halves")
