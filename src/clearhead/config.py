@@ -154,8 +154,8 @@ class DataConfig(Section):
 class TokenizerConfig(Section):
     """How text becomes tokens."""
 
-    kind: Literal["bpe", "unigram"] = "bpe"
-    """Subword model."""
+    kind: Literal["bpe", "unigram", "imported"] = "bpe"
+    """Subword model; "imported" where it came with the model by clearhead import."""
     vocabulary_size: Annotated[int, Field(ge=330)] = 8000
     """Number of tokens of each vocabulary, the special and the byte ones included."""
     joint: bool = True
@@ -514,7 +514,8 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _three_way_needs_one_vocabulary(self) -> RunConfig:
-        if getattr(self.model, "tie", "") == "three-way" and not self.tokenizer.joint:
+        separate = not self.tokenizer.joint and self.tokenizer.kind != "imported"  # those share their ids as they say
+        if getattr(self.model, "tie", "") == "three-way" and separate:
             raise ValueError(
                 'model.tie = "three-way" needs one vocabulary; set tokenizer.joint = true or tie = "two-way"'
             )

@@ -29,7 +29,7 @@ from clearhead.device import Device, choose_device
 from clearhead.errors import CorpusError, UsageError
 from clearhead.runs.load import load_run
 from clearhead.text.corpus import read_lines
-from clearhead.text.tokenizer import Tokenizer
+from clearhead.text.foreign import AnyTokenizer
 
 CHUNK = 1024
 """How many texts of a stream are held at once."""
@@ -250,7 +250,7 @@ class Reader:
         max_tokens: the longest row; a longer text is cut with a warning, or refused.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: Tokenizer, max_tokens: int, device: str, precision: str) -> None:
+    def __init__(self, model: nn.Module, tokenizer: AnyTokenizer, max_tokens: int, device: str, precision: str) -> None:
         self.device: Device = choose_device(device, precision)
         self.model = model.to(self.device.name).eval()
         self.tokenizer = tokenizer

@@ -33,7 +33,8 @@ import numpy as np
 from clearhead.config import BuiltIn, ParallelFiles, Source, TextFile, TsvColumns, TsvTexts, expand_root
 from clearhead.errors import CorpusError, MachineError
 from clearhead.text.corpus import LostPairs, Pair, read_pairs
-from clearhead.text.tokenizer import Tokenizer, TokenizerPair
+from clearhead.text.foreign import AnyTokenizer
+from clearhead.text.tokenizer import TokenizerPair
 
 FORMAT = 1
 CHUNK_PAIRS = 20_000
@@ -318,7 +319,7 @@ def _write(
 class _SideWriter:
     """Appends sentences to one side's two files, which ``files`` closes."""
 
-    def __init__(self, folder: Path, side: str, tokenizer: Tokenizer, files: ExitStack) -> None:
+    def __init__(self, folder: Path, side: str, tokenizer: AnyTokenizer, files: ExitStack) -> None:
         self.tokenizer = tokenizer
         dtype = np.uint16 if tokenizer.vocabulary_size <= 1 << 16 else np.uint32
         self.tokens = _ArrayWriter(folder / f"{side}.tokens", np.dtype(dtype), files)

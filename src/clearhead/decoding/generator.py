@@ -17,7 +17,7 @@ from clearhead.device import choose_device
 from clearhead.errors import CorpusError, UsageError
 from clearhead.models.interface import DecoderState, LanguageModel
 from clearhead.runs.load import load_run
-from clearhead.text.tokenizer import FIRST_BYTE, Tokenizer
+from clearhead.text.foreign import AnyTokenizer
 
 TAIL = 64
 """No character is longer than so many code points."""
@@ -53,7 +53,7 @@ class Generator:
     def __init__(
         self,
         model: LanguageModel,
-        tokenizer: Tokenizer,
+        tokenizer: AnyTokenizer,
         decoding: DecodingConfig | None = None,
         device: str = "auto",
         precision: str = "fp32",
@@ -64,7 +64,7 @@ class Generator:
         self.model = model
         self.tokenizer = tokenizer
         self.decoding = decoding or DecodingConfig()
-        forbidden = [id for id in range(FIRST_BYTE) if id != tokenizer.eos_id]
+        forbidden = [id for id in tokenizer.special_ids if id != tokenizer.eos_id]
         self._forbidden = torch.tensor(forbidden, device=self.device.name)
 
     @classmethod
@@ -262,7 +262,7 @@ class Generator:
 class _Rows:
     """The continuations as they come."""
 
-    def __init__(self, prompts: list[str], ids: list[list[int]], tokenizer: Tokenizer, stop: Sequence[str]) -> None:
+    def __init__(self, prompts: list[str], ids: list[list[int]], tokenizer: AnyTokenizer, stop: Sequence[str]) -> None:
         self.prompts = prompts
         self.ids = ids
         self.tokenizer = tokenizer

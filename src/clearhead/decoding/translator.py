@@ -24,7 +24,7 @@ from clearhead.errors import CorpusError, UsageError
 from clearhead.models.interface import Seq2Seq
 from clearhead.runs.load import load_run
 from clearhead.text.sentences import split_sentences
-from clearhead.text.tokenizer import FIRST_BYTE, TokenizerPair
+from clearhead.text.tokenizer import TokenizerPair
 
 STREAM_SENTENCES = 2048
 """How many sentences ``Translator.stream`` holds at once."""
@@ -104,7 +104,7 @@ class Translator:
         self.tokenizers = tokenizers
         self.decoding = decoding or DecodingConfig()
         self.joiner = "" if tgt_language.partition("-")[0] in WITHOUT_SPACES else " "
-        forbidden = [id for id in range(FIRST_BYTE) if id != tokenizers.tgt.eos_id]  # special and reserved ones
+        forbidden = [id for id in tokenizers.tgt.special_ids if id != tokenizers.tgt.eos_id]
         self._forbidden = torch.tensor(forbidden, device=self.device.name)
 
     @classmethod
@@ -223,8 +223,8 @@ class Translator:
         """
         decoding, src, tgt = decoding or self.decoding, self.tokenizers.src, self.tokenizers.tgt
         pairs = list(pairs)
-        tag_ids = [src.tag_id(tag)] if tag else []
-        sources = [[*tag_ids, *ids, src.eos_id] for ids in src.encode_batch([source for source, _ in pairs])]
+        front = [*src.start_ids, *([src.tag_id(tag)] if tag else [])]
+        sources = [[*front, *ids, src.eos_id] for ids in src.encode_batch([source for source, _ in pairs])]
         targets = [[*ids, tgt.eos_id] for ids in tgt.encode_batch([target for _, target in pairs])]
         lengths = [max(map(len, pair)) for pair in zip(sources, targets)]
         for line, length in enumerate(lengths, 1):
@@ -244,8 +244,8 @@ class Translator:
         self, sources: Sequence[str], prefixes: Sequence[str], tag: str, decoding: DecodingConfig, first: int
     ) -> Iterator[_Part]:
         src, tgt = self.tokenizers.src, self.tokenizers.tgt
-        tag_ids = [src.tag_id(tag)] if tag else []
-        longest = self.model.max_positions - 1 - len(tag_ids)
+        front = [*src.start_ids, *([src.tag_id(tag)] if tag else [])]
+        longest = self.model.max_positions - 1 - len(front)
         encoded = zip(src.encode_batch(sources), tgt.encode_batch(prefixes))
         for sentence, (source, (ids, prefix)) in enumerate(zip(sources, encoded)):
             if not source.strip():
@@ -259,7 +259,7 @@ class Translator:
                 start = prefix if number == 0 else []
                 if len(start) > limit:
                     raise UsageError("prefix-too-long", line=first + sentence, tokens=len(start), limit=limit)
-                yield _Part(sentence, number, [*tag_ids, *piece, src.eos_id], start, limit)
+                yield _Part(sentence, number, [*front, *piece, src.eos_id], start, limit)
 
     def _split(self, source: str, tokens: int, longest: int, decoding: DecodingConfig, line: int) -> list[list[int]]:
         """Return the ids of ``source`` in pieces of whole sentences, each as many as fit into ``longest`` tokens."""

@@ -41,6 +41,7 @@ from clearhead.runs.files import (
 )
 from clearhead.runs.manifest import MANIFEST, Stamps, manifest_bytes, read_manifest
 from clearhead.runs.tensors import as_fp32, check_finite, check_fp32, read_tensors, tensor_bytes, tensor_chunks
+from clearhead.text.foreign import ForeignTokenizer
 from clearhead.text.tokenizer import Tokenizer, TokenizerPair
 from clearhead.version import __version__
 
@@ -277,5 +278,6 @@ def _tokenizer_names(config: RunConfig) -> tuple[str, ...]:
 
 def _read_tokenizers(path: Path, config: RunConfig) -> TokenizerPair:
     texts = [read_text(path / name) for name in _tokenizer_names(config)]
-    read = [Tokenizer.from_json(text, config.tokenizer.decoder_start) for text in texts]
+    kind = ForeignTokenizer if config.tokenizer.kind == "imported" else Tokenizer
+    read = [kind.from_json(text, config.tokenizer.decoder_start) for text in texts]
     return TokenizerPair(read[0], read[-1])

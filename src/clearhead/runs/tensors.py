@@ -20,14 +20,16 @@ _NAMES = {
 }  # fmt: skip
 
 
-def tensor_chunks(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
+def tensor_chunks(
+    tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> Iterator[bytes | memoryview]:
     """Yield the bytes of a safetensors file: the header's length, the header, and each tensor.
 
     The library's own writer needs all bytes in memory once more (or writes where a full disk and a kill cannot be
     handled), hence this one. The largest elements come first, so that every tensor lies aligned.
     """
     names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
-    header: dict[str, object] = {}
+    header: dict[str, object] = {} if metadata is None else {"__metadata__": dict(metadata)}
     start = 0
     for name in names:
         tensor = tensors[name]

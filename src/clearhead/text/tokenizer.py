@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, chain
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from unicodedata import normalize
 
 import numpy as np
@@ -32,6 +32,9 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, tra
 from clearhead.config import TokenizerConfig
 from clearhead.errors import ConfigError, CorpusError, RunError, UsageError
 from clearhead.text.unigram import learn_unigram
+
+if TYPE_CHECKING:
+    from clearhead.text.foreign import AnyTokenizer
 
 SPECIALS = ("<pad>", "<unk>", "<bos>", "<eos>")
 RESERVED = 64
@@ -69,7 +72,7 @@ class Tokenizer:
 
     def __init__(self, json_text: str, decoder_start: str = "bos") -> None:
         """Use ``Tokenizer.train`` or ``Tokenizer.from_json``."""
-        _keep_forks_quiet()
+        keep_forks_quiet()
         self._json = json_text
         self._model = tokenizers.Tokenizer.from_str(json_text)
         self._model.normalizer = None  # _read does it with Python's Unicode tables, so that the round trip is exact
@@ -80,7 +83,9 @@ class Tokenizer:
         self.pad_id, self.unk_id, self.bos_id, self.eos_id = range(len(SPECIALS))
         self.decoder_start_id = self._ids[f"<{decoder_start}>"]
         self.mask_id = FIRST_BYTE - 1
+        self.special_ids = range(FIRST_BYTE)
         self.ordinary_ids = range(FIRST_BYTE, len(self._names))
+        self.start_ids: list[int] = []
 
     @classmethod
     def train(cls, lines: Iterable[str], config: TokenizerConfig, tags: Sequence[str] = ()) -> Tokenizer:
@@ -93,8 +98,10 @@ class Tokenizer:
 
         Raises:
             CorpusError: no text, or not enough of it for ``config.vocabulary_size`` tokens.
-            ConfigError: a tag's name is taken or empty, or there are too many.
+            ConfigError: a tag's name is taken or empty, or there are too many; the config's vocabulary is imported.
         """
+        if config.kind == "imported":
+            raise ConfigError("imported-tokenizer")
         learn = {"bpe": _learn_bpe, "unigram": _learn_unigram}[config.kind]
         model = learn(map(_read, lines), _fixed_names(tags), config.vocabulary_size - FIRST_LEARNT)
         return cls(_assemble(model).to_str(), config.decoder_start)
@@ -174,6 +181,10 @@ class Tokenizer:
         """Return the token's name: " the", "<0xE2>", "<eos>"."""
         return self._names[id]
 
+    def roles(self) -> dict[str, int]:
+        """Return the ids that have a role of their own."""
+        return {"pad": self.pad_id, "unk": self.unk_id, "bos": self.bos_id, "eos": self.eos_id, "mask": self.mask_id}
+
     def tag_id(self, name: str) -> int:
         """Return the id of a language tag.
 
@@ -191,8 +202,8 @@ class Tokenizer:
 class TokenizerPair:
     """The tokenizers of the two languages; one and the same where the vocabulary is joint."""
 
-    src: Tokenizer
-    tgt: Tokenizer
+    src: AnyTokenizer
+    tgt: AnyTokenizer
 
     @property
     def joint(self) -> bool:
@@ -217,16 +228,25 @@ class TokenizerPair:
 
 
 def _read(text: str) -> str:
+    return " " + normalize("NFC", checked(text)) if text else ""
+
+
+def checked(text: str) -> str:
+    """Return ``text``, which may come from anywhere, where it is Unicode.
+
+    Raises:
+        UsageError: it holds a lone surrogate.
+    """
     try:
         text.encode()
     except UnicodeEncodeError as error:
         character = f"U+{ord(text[error.start]):04X}"
         raise UsageError("lone-surrogate", column=error.start + 1, character=character) from error
-    return " " + normalize("NFC", text) if text else ""
+    return text
 
 
 @cache
-def _keep_forks_quiet() -> None:
+def keep_forks_quiet() -> None:
     """Let a forked child tokenise on one thread: the library's threads do not survive a fork, and it warns of that."""
     name = "TOKENIZERS_PARALLELISM"
     if name not in os.environ and hasattr(os, "register_at_fork"):
