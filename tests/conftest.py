@@ -7,6 +7,8 @@ import pytest
 
 from clearhead.kernels import library
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is loaded
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _kernels_compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:

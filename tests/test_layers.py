@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "tokenizers", "sacrebleu", "numpy", "safetensors")
+HEAVY = ("torch", "tokenizers", "sacrebleu", "numpy", "safetensors", "huggingface_hub")
 
 
 def loaded_by(code):
@@ -18,7 +18,8 @@ def loaded_by(code):
 
 
 @pytest.mark.parametrize(
-    "arguments", ["", "--help", *(f"{v} --help" for v in ["demo", "train", "translate", "evaluate", "data"])]
+    "arguments",
+    ["", "--help", *(f"{v} --help" for v in ["demo", "train", "translate", "evaluate", "data", "import", "export"])],
 )
 def test_help_loads_nothing_heavy(arguments):
     assert loaded_by(f"from clearhead.cli import run\nassert run({arguments.split()!r}) == 0") == set()

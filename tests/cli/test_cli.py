@@ -12,7 +12,7 @@ from clearhead import cli
 from clearhead.cli import run, train
 from clearhead.errors import RunError
 
-VERBS = ("demo", "train", "translate", "classify", "generate", "evaluate", "data", "version")
+VERBS = ("demo", "train", "translate", "classify", "generate", "evaluate", "data", "import", "export", "version")
 
 
 @pytest.fixture(params=["en", "ko"])

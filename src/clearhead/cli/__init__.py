@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from clearhead import errors
-from clearhead.cli import classify, data, demo, evaluate, generate, train, translate, version
+from clearhead.cli import classify, data, demo, evaluate, export, generate, import_, train, translate, version
 from clearhead.errors import ClearheadError, MachineError, UsageError
 
 CommandLineProblem = typer.BadParameter.__mro__[2]
@@ -79,10 +79,10 @@ def clearhead(
 
 VERBS = (
     demo.demo, train.train, translate.translate, classify.classify, generate.generate, evaluate.evaluate, data.data,
-    version.version,
+    import_.import_, export.export, version.version,
 )  # fmt: skip
 for verb in VERBS:
-    app.command()(verb)
+    app.command(verb.__name__.strip("_"))(verb)
 
 
 def main() -> None:

@@ -1,0 +1,35 @@
+"""Models by name: fetched from the Hugging Face Hub into its own cache."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from clearhead.errors import MachineError, UsageError
+
+FILES = ("*.json", "*.safetensors", "vocab.txt", "merges.txt", "*.spm")
+"""What is fetched: never a pickle, never a program."""
+
+
+def model_folder(name: str) -> Path:
+    """Return the folder of a model: ``name`` itself where it is one, else where the Hub's cache has it.
+
+    A model that is not in the cache yet is fetched, unless HF_HUB_OFFLINE is set.
+
+    Raises:
+        UsageError: neither a folder nor the name of a model; huggingface_hub is not installed.
+        MachineError: the Hub cannot be reached, or does not give it out.
+    """
+    if os.path.isdir(name) or name.startswith((".", os.sep)):
+        return Path(name)
+    try:
+        from huggingface_hub import errors, snapshot_download
+    except ImportError as error:
+        raise UsageError("no-hub", name=name) from error
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(FILES)))
+    except (errors.HFValidationError, errors.RepositoryNotFoundError) as error:
+        raise UsageError("not-on-hub", name=name) from error
+    except Exception as error:  # whichever library it speaks HTTP with, each has errors of its own
+        problem = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
+        raise MachineError("hub-unreachable", name=name, problem=problem) from error

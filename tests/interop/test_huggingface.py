@@ -1,0 +1,403 @@
+"""Models as Transformers writes them, against Transformers: logits, texts, ids, and the way there and back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from clearhead.config import (
+    BagConfig,
+    ClassifierConfig,
+    DecoderConfig,
+    EncoderConfig,
+    RunConfig,
+    TokenizerConfig,
+    TransformerConfig,
+)
+from clearhead.data.batch import Batch
+from clearhead.decoding.greedy import greedy_search
+from clearhead.decoding.problem import Problem, pad_prefixes
+from clearhead.decoding.translator import Translator
+from clearhead.interop.huggingface import read_folder, write_folder
+from clearhead.models.build import build_model, load_weights, make_model, named_weights
+from clearhead.pipelines import pipeline
+from clearhead.runs.faults import FaultsError
+from clearhead.runs.folder import RunFolder
+from clearhead.text.tokenizer import Tokenizer, TokenizerPair
+
+from .folders import LINES, MODELS, ROWS
+from .folders import write_folder as write_theirs
+
+pytestmark = pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")
+LENGTHS = (9, 4, 7)
+TEXTS = ["the cat sees the green hill", "Hello, WORLD!  naïve", "", "  we 1234 don't ", "über\tx"]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Return a function that gives (folder, Transformers' model) of a name, made once."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            path = tmp_path_factory.mktemp(name)
+            made[name] = path, write_theirs(path, name)
+        return made[name]
+
+    return get
+
+
+def ours_of(imported):
+    model = make_model(imported.config.model, ROWS, ROWS)
+    load_weights(model, imported.weights)
+    return model.eval()
+
+
+def rows(seed=0, lengths=LENGTHS):
+    ids = torch.randint(5, 60, (len(lengths), max(lengths)), generator=torch.Generator().manual_seed(seed))
+    return ids, torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+
+
+@torch.no_grad()
+def both_answers(name, ours, theirs):
+    """Return what the two say of the same ids, where there are tokens."""
+    ids, mask = rows()
+    given = {"input_ids": ids, "attention_mask": mask.long()}
+    form = getattr(ours.config, "head", ours.config.kind)
+    if name.startswith("bert"):
+        given["token_type_ids"] = (torch.arange(9) > 3).long().expand_as(ids)
+    if form == "transformer":
+        tgt, tgt_mask = rows(1, (5, 8, 3))
+        theirs_say = theirs(**given, decoder_input_ids=tgt).logits[tgt_mask]
+        return ours.project(ours(Batch(ids, mask, tgt, tgt, tgt_mask)))[tgt_mask], theirs_say
+    if form == "decoder":
+        return ours.project(ours(ids))[mask], theirs(**given).logits[mask]
+    if form == "classifier":
+        return ours(ids, mask, given.get("token_type_ids")), theirs(**given).logits
+    hidden = ours.encode(ids, mask, given.get("token_type_ids")).hidden
+    if form == "masked":
+        return ours.project(ours.transform(hidden))[mask], theirs(**given).logits[mask]
+    said = theirs(**given)
+    if form == "none":
+        return hidden[mask], said.last_hidden_state[mask]
+    return torch.cat([hidden[mask], torch.tanh(ours.w_pooler(hidden[:, 0]))]), torch.cat(
+        [said.last_hidden_state[mask], said.pooler_output]
+    )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_our_logits_are_theirs(folders, name):
+    path, theirs = folders(name)
+    ours, expected = both_answers(name, ours_of(read_folder(path)), theirs)
+    assert expected.std() > 0.3
+    torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_there_and_back_gives_the_same_bits_and_the_same_logits(folders, tmp_path, name):
+    path, theirs = folders(name)
+    imported = read_folder(path)
+    out = tmp_path / "out"
+    write_folder(out, imported.config, imported.weights, imported.tokenizers)
+    before, after = load_file(path / "model.safetensors"), load_file(out / "model.safetensors")
+    assert before.keys() == after.keys()
+    for key, tensor in before.items():
+        unused = {"roberta": 2, "bart": 2}.get(name.split("-")[0], 0) if "position" in key else 0
+        assert torch.equal(tensor[unused:], after[key][unused:]), key
+        assert not after[key][:unused].any()
+    again, info = type(theirs).from_pretrained(out, output_loading_info=True)
+    assert not any(info.values())
+    torch.testing.assert_close(*both_answers(name, ours_of(read_folder(out)), again.eval()), atol=1e-4, rtol=1e-4)
+    same = read_folder(out)
+    assert same.config == imported.config
+    assert all(torch.equal(weight, same.weights[key]) for key, weight in imported.weights.items())
+
+
+@pytest.mark.parametrize("name", ["bert-masked", "roberta", "gpt2", "marian", "bart"])
+@pytest.mark.parametrize("side", ["src", "tgt"])
+def test_our_ids_are_theirs(folders, tmp_path, name, side):
+    path, _ = folders(name)
+    imported = read_folder(path)
+    out = tmp_path / "out"
+    write_folder(out, imported.config, imported.weights, imported.tokenizers)
+    ours = getattr(imported.tokenizers, side)
+    for folder in (path, out):
+        theirs = transformers.AutoTokenizer.from_pretrained(folder)
+        for text in TEXTS:
+            text = text.upper() if (name, side) == ("marian", "tgt") else text  # as its pieces are
+            expected = theirs(text_target=text) if side == "tgt" else theirs(text)
+            ids = ours.encode(text)
+            if name == "gpt2":
+                assert ids == expected["input_ids"]
+            else:
+                assert [*ours.start_ids, *ids, ours.eos_id] == expected["input_ids"], text
+            shown = theirs.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            assert ours.decode(ids) == shown or name == "marian"
+
+
+@pytest.mark.parametrize("name", ["roberta", "gpt2"])
+def test_vocabulary_and_merges_are_read_where_there_is_no_tokenizer_json(folders, tmp_path, name):
+    path, _ = folders(name)
+    for file in ("config.json", "model.safetensors", "tokenizer_config.json"):
+        (tmp_path / file).write_bytes((path / file).read_bytes())
+    model = json.loads((path / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    (tmp_path / "vocab.json").write_text(json.dumps(model["vocab"]), encoding="utf-8")
+    merges = "".join(f"{left} {right}\n" for left, right in model["merges"])
+    (tmp_path / "merges.txt").write_text(f"#version: 0.2\n{merges}", encoding="utf-8")
+    whole, files = (read_folder(folder).tokenizers.src for folder in (path, tmp_path))
+    assert whole.encode_batch(TEXTS) == files.encode_batch(TEXTS)
+    assert [files.decode(ids) for ids in files.encode_batch(TEXTS)] == TEXTS
+    assert (whole.start_ids, whole.special_ids, whole.roles()) == (files.start_ids, files.special_ids, files.roles())
+
+
+@pytest.mark.parametrize("name", ["bert-masked", "roberta", "gpt2", "marian", "bart"])
+def test_no_text_spells_a_special_token(folders, name):
+    tokenizers = read_folder(folders(name)[0]).tokenizers
+    for tokenizer in (tokenizers.src, tokenizers.tgt):
+        assert len(tokenizer.special_ids) > 90  # unused rows among them
+        for id in tokenizer.special_ids:
+            text = f"we see {tokenizer.token_text(id)}"
+            assert not {*tokenizer.encode(text)} & {*tokenizer.special_ids} - {tokenizer.unk_id}
+
+
+@torch.no_grad()
+def test_greedy_continuations_are_gpt2s(folders):
+    path, theirs = folders("gpt2")
+    ours, (ids, _) = ours_of(read_folder(path)), rows(2, (6, 6, 6))
+    expected = theirs.generate(ids, max_new_tokens=20, min_new_tokens=20, do_sample=False, pad_token_id=0)
+    said, state, tokens = [], ours.start(3, 26), ids
+    for _ in range(20):
+        hidden, state = ours.step(tokens, state)
+        logits = ours.project(hidden[:, -1])
+        logits[:, 0] = -torch.inf
+        tokens = logits.argmax(-1, keepdim=True)
+        said.append(tokens)
+    assert torch.equal(torch.cat([ids, *said], 1), expected)
+    assert len({tuple(row) for row in torch.cat(said, 1).tolist()}) == 3
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["marian", "bart"])
+def test_greedy_translations_are_theirs(folders, name):
+    path, theirs = folders(name)
+    imported = read_folder(path)
+    ours, (ids, mask) = ours_of(imported), rows(3)
+    tokenizer = imported.tokenizers.tgt
+    theirs.generation_config.forced_eos_token_id = None
+    given = {"do_sample": False, "num_beams": 1, "max_new_tokens": 20, "bad_words_ids": [[tokenizer.pad_id]]}
+    expected = theirs.generate(input_ids=ids, attention_mask=mask.long(), **given)
+    problem = Problem(
+        memory=ours.encode(ids, mask),
+        limits=torch.full((3,), 20),
+        prefixes=pad_prefixes([[], [], []]),
+        forbidden=torch.tensor([tokenizer.pad_id]),
+        decoder_start_id=tokenizer.decoder_start_id,
+        eos_id=tokenizer.eos_id,
+    )
+    for row, hypothesis in zip(expected.tolist(), greedy_search(ours, problem)):
+        assert row[0] == tokenizer.decoder_start_id
+        assert [*row[1:], tokenizer.eos_id].index(tokenizer.eos_id) == len(hypothesis.tokens)
+        assert tuple(row[1 : len(hypothesis.tokens) + 1]) == hypothesis.tokens
+
+
+def test_a_translator_says_what_a_pipeline_of_theirs_says(folders):
+    path, theirs = folders("marian")
+    imported, their_tokenizer = read_folder(path), transformers.AutoTokenizer.from_pretrained(path)
+    translator = Translator(ours_of(imported), imported.tokenizers, device="cpu")
+    translator.decoding = translator.decoding.model_copy(update={"beam_size": 1, "max_tokens": 12})
+    theirs.generation_config.forced_eos_token_id = None
+    special = [[id] for id in imported.tokenizers.tgt.special_ids if id != 0]
+    for text in TEXTS[:2]:
+        ids = theirs.generate(
+            **their_tokenizer(text, return_tensors="pt"), max_new_tokens=12, num_beams=1, bad_words_ids=special
+        )
+        assert [token.id for token in translator(text).tokens] == [id for id in ids[0, 1:].tolist() if id != 0]
+
+
+@pytest.mark.parametrize("name", ["marian", "gpt2", "distilbert-classifier"])
+def test_an_imported_model_is_an_ordinary_run(folders, tmp_path, name):
+    path, _ = folders(name)
+    imported = read_folder(path)
+    RunFolder.create(tmp_path / "run", imported.config, imported.tokenizers).write_weights(imported.weights)
+    run = RunFolder.open(tmp_path / "run")
+    assert run.config == imported.config.model_copy(update={"clearhead": run.config.clearhead})
+    assert all(torch.equal(weight, imported.weights[key]) for key, weight in run.weights().items())
+    for side in ("src", "tgt"):
+        here, there = getattr(run.tokenizers(), side), getattr(imported.tokenizers, side)
+        assert here.fingerprint == there.fingerprint and here.special_ids == there.special_ids
+        assert [here.encode(text) for text in TEXTS] == there.encode_batch(TEXTS)
+        assert here.roles() == there.roles() and here.decoder_start_id == there.decoder_start_id
+    write_folder(tmp_path / "out", run.config, run.weights(), run.tokenizers())
+    for file in ("source.spm", "target.spm", "vocab.json"):
+        if (path / file).exists():
+            before, after = (path / file).read_bytes(), (tmp_path / "out" / file).read_bytes()
+            assert before == after or {**json.loads(before)}.items() <= {**json.loads(after)}.items()
+
+
+@torch.no_grad()
+def test_a_pipeline_takes_an_imported_model_as_one_of_ours(folders, tmp_path):
+    for name in ("distilbert-classifier", "roberta-masked"):
+        imported = read_folder(folders(name)[0])
+        RunFolder.create(tmp_path / name, imported.config, imported.tokenizers).write_weights(imported.weights)
+    path, theirs = folders("distilbert-classifier")
+    their_tokenizer, texts = transformers.AutoTokenizer.from_pretrained(path), [text for text in TEXTS if text]
+    found = pipeline("text-classification", tmp_path / "distilbert-classifier", device="cpu")(texts, top_k=3)
+    for text, said in zip(texts, found):
+        probs = theirs(**their_tokenizer(text, return_tensors="pt")).logits[0].softmax(-1).tolist()
+        assert {each["label"]: each["score"] for each in said} == pytest.approx(
+            dict(zip(("bad", "so-so", "good"), probs)), abs=1e-4
+        )
+    path, theirs = folders("roberta-masked")
+    their_tokenizer = transformers.AutoTokenizer.from_pretrained(path)
+    found = pipeline("fill-mask", tmp_path / "roberta-masked", device="cpu")("the<mask>", top_k=3)
+    given = torch.tensor([[0, *their_tokenizer("the")["input_ids"][1:-1], 4, 2]])
+    assert their_tokenizer.convert_ids_to_tokens(4) == "<mask>"
+    expected = theirs(given).logits[0, -2].softmax(-1)
+    for each in found:
+        assert each["score"] == pytest.approx(float(expected[each["token"]]), rel=1e-3)
+
+
+# --- what real folders look like ----------------------------------------------------------------------------------
+
+
+def rewritten(path, out, change):
+    """Copy a folder with other tensors."""
+    out.mkdir()
+    for file in path.iterdir():
+        (out / file.name).write_bytes(file.read_bytes())
+    tensors = change(load_file(path / "model.safetensors"))
+    save_file(tensors, out / "model.safetensors", {"format": "pt"})
+    return out
+
+
+def test_other_spellings_of_the_same_tensors(folders, tmp_path):
+    """As bert-base-uncased and gpt2 have them: gamma and beta, copies of tied tensors, a pooler of old, masks."""
+
+    def bert(tensors):
+        named = {name.replace("LayerNorm.weight", "LayerNorm.gamma"): x for name, x in tensors.items()}
+        named = {name.replace("LayerNorm.bias", "LayerNorm.beta"): x for name, x in named.items()}
+        return named | {
+            "bert.embeddings.position_ids": torch.arange(34)[None],
+            "bert.pooler.dense.weight": torch.ones(24, 24),
+            "cls.seq_relationship.bias": torch.ones(2),
+            "cls.predictions.decoder.weight": tensors["bert.embeddings.word_embeddings.weight"].clone(),
+        }
+
+    def gpt2(tensors):
+        named = {name.removeprefix("transformer."): x for name, x in tensors.items()}
+        return named | {"h.0.attn.bias": torch.ones(1, 1, 34, 34)}
+
+    for name, change in (("bert-masked", bert), ("gpt2", gpt2)):
+        path, _ = folders(name)
+        here, there = read_folder(path), read_folder(rewritten(path, tmp_path / name, change))
+        assert here.weights.keys() == there.weights.keys()
+        assert all(torch.equal(weight, there.weights[key]) for key, weight in here.weights.items())
+
+
+def test_shards_and_half_precision(folders, tmp_path):
+    path, theirs = folders("bert-classifier")
+    imported = read_folder(path)
+    theirs.save_pretrained(tmp_path / "shards", max_shard_size="8KB")
+    for file in ("vocab.txt", "tokenizer_config.json"):
+        (tmp_path / "shards" / file).write_bytes((path / file).read_bytes())
+    assert len(list((tmp_path / "shards").glob("*.safetensors"))) > 2
+    shards = read_folder(tmp_path / "shards")
+    assert all(torch.equal(weight, shards.weights[key]) for key, weight in imported.weights.items())
+    half = read_folder(rewritten(path, tmp_path / "half", lambda x: {key: value.half() for key, value in x.items()}))
+    for key, weight in imported.weights.items():
+        assert torch.equal(weight.half().float(), half.weights[key])
+
+
+def test_the_labels_keep_their_names_and_order(folders):
+    model = read_folder(folders("bert-classifier")[0]).config.model
+    assert model.labels == ("bad", "so-so", "good")
+    assert named_weights(make_model(model, ROWS, ROWS))["w_label.weight"].shape == (3, 24)
+
+
+def test_languages_and_start_come_along(folders):
+    marian, bart = (read_folder(folders(name)[0]) for name in ("marian", "bart"))
+    assert (marian.config.languages.src, marian.config.languages.tgt) == ("en", "fr")
+    assert (marian.config.tokenizer.decoder_start, bart.config.tokenizer.decoder_start) == ("pad", "eos")
+    ids = json.loads((folders("marian")[0] / "vocab.json").read_text(encoding="utf-8"))
+    assert marian.tokenizers.src.tag_id("fra") == ids[">>fra<<"]
+    assert bart.tokenizers.src.start_ids == [0] and marian.tokenizers.src.start_ids == []
+
+
+# --- our own models go out ----------------------------------------------------------------------------------------
+
+WIDTHS = {"d_model": 24, "d_ff": 40, "n_heads": 4, "max_positions": 34}
+OWN = {
+    "paper": ("translation", TransformerConfig(**WIDTHS, n_encoder_layers=2, n_decoder_layers=2)),
+    "bart-like": (
+        "translation",
+        TransformerConfig(
+            **WIDTHS,
+            n_encoder_layers=1,
+            n_decoder_layers=2,
+            positions="learned",
+            embedding_norm=True,
+            activation="gelu",
+        ),
+    ),
+    "bert": ("masked-language-model", EncoderConfig(**WIDTHS, n_layers=2)),
+    "bert-classifier": (
+        "classification",
+        ClassifierConfig(body=EncoderConfig(**WIDTHS, n_layers=2), labels=("no", "yes", "perhaps")),
+    ),
+    "gpt-2": ("language-model", DecoderConfig(**WIDTHS, n_layers=2)),
+}
+
+
+@pytest.fixture(scope="module")
+def own_tokenizers():
+    tokenizer = Tokenizer.train(LINES * 3, TokenizerConfig(vocabulary_size=360))
+    return TokenizerPair(tokenizer, tokenizer)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_our_own_models_go_out_with_their_tokenizer(own_tokenizers, tmp_path, name):
+    task, model_config = OWN[name]
+    ours = build_model(model_config, 360, 360, seed=5).eval()
+    with torch.no_grad():
+        for weight in ours.parameters():
+            weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)) * 0.1)
+    config = RunConfig(task=task, model=model_config)
+    write_folder(tmp_path / "out", config, named_weights(ours), own_tokenizers)
+    settings = json.loads((tmp_path / "out/config.json").read_text(encoding="utf-8"))
+    theirs, info = getattr(transformers, settings["architectures"][0]).from_pretrained(
+        tmp_path / "out", output_loading_info=True
+    )
+    assert not any(info.values())
+    said, expected = both_answers("bert" if "bert" in name else name, ours, theirs.eval())
+    torch.testing.assert_close(said, expected, atol=1e-4, rtol=1e-4)
+    their_tokenizer, tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out"), own_tokenizers.src
+    front = {"translation": [], "language-model": [tokenizer.eos_id]}.get(task, [tokenizer.bos_id])
+    back = [] if task == "language-model" else [tokenizer.eos_id]
+    for text in TEXTS:
+        ids = tokenizer.encode(text)
+        assert their_tokenizer(text)["input_ids"] == [*front, *ids, *back]
+        assert their_tokenizer.decode(ids) == tokenizer.decode(ids)
+    if task == "classification":
+        assert theirs.config.id2label == {0: "no", 1: "yes", 2: "perhaps"}
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "named"),
+    [
+        ("translation", TransformerConfig(norm="pre"), "model.norm = 'pre'"),
+        ("translation", TransformerConfig(activation="swiglu"), "model.activation = 'swiglu'"),
+        ("language-model", DecoderConfig(band=5), "model.band = 5"),
+        ("masked-language-model", EncoderConfig(positions="sinusoidal"), "model.positions = 'sinusoidal'"),
+        ("classification", ClassifierConfig(body=BagConfig(), labels=("a", "b")), "model.kind = 'bag'"),
+        ("classification", ClassifierConfig(pooling="mean", labels=("a", "b")), "model.pooling = 'mean'"),
+    ],
+)
+def test_what_they_have_no_words_for_is_refused(own_tokenizers, tmp_path, task, model, named):
+    with pytest.raises(FaultsError) as caught:
+        write_folder(tmp_path / "out", RunConfig(task=task, model=model), {}, own_tokenizers)
+    assert named in caught.value.message("en") and named in caught.value.message("ko")
+    assert not (tmp_path / "out").exists()
