@@ -96,21 +96,37 @@ def test_every_dependency_has_its_reason():
 def test_every_weight_has_a_name_in_the_formats():
     import torch
 
-    from clearhead.config import TransformerConfig
+    from clearhead.config import ClassifierConfig, DecoderConfig, EncoderConfig, TransformerConfig
+    from clearhead.models.build import make_model
     from clearhead.models.transformer import Transformer
 
     sizes = {"d_model": 8, "d_ff": 8, "n_heads": 2, "n_encoder_layers": 1, "n_decoder_layers": 1}
     with torch.device("meta"):
         model = Transformer(
-            TransformerConfig(norm="pre", activation="swiglu", positions="learned", tie="none", **sizes), 400, 400
-        )
+            TransformerConfig(
+                norm="pre", activation="swiglu", positions="learned", tie="none", output_bias=True, embedding_norm=True,
+                **sizes,
+            ),
+            400,
+            400,
+        )  # fmt: skip
     names = {re.sub(r"\.\d+\.", ".{i}.", name) for name, _ in model.named_parameters()}
     text = (ROOT / "docs/formats.md").read_text(encoding="utf-8").split("### model.safetensors")[1]
-    text = text.split("\nA recurrent model")[0]
+    text, others = text.split("\nA recurrent model")[0].split("A decoder alone")
     rows = re.findall(r"`((?:encoder|src|tgt|output)[^`]+)`", text)
     written = set(rows) | {name.replace("encoder", "decoder", 1) for name in rows if name.startswith("encoder")}
     written |= {name.replace("self_attention", "cross_attention") for name in written if name.startswith("decoder")}
     assert written == names
+
+    small = {"d_model": 8, "d_ff": 8, "n_heads": 2, "n_layers": 1}
+    kinds = [EncoderConfig(**small), EncoderConfig(**small, head="pooler"), DecoderConfig(**small)]
+    kinds.append(ClassifierConfig(body=EncoderConfig(**small), labels=("a", "b")))
+    with torch.device("meta"):
+        names = {name for config in kinds for name, _ in make_model(config, 400, 400).named_parameters()}
+    names = {re.sub(r"\.\d+\.", ".{i}.", name) for name in names}
+    layers = {name for name in names if re.match(r"(body\.encoder|decoder)\.", name)}
+    assert {re.sub(r"^(body\.encoder|decoder)", "encoder", name) for name in layers} <= written
+    assert {*re.findall(r"`(\w+[^`]*\.[^`.]+|output_bias)`", others.split("|---|---|")[1])} == names - layers
 
 
 def test_every_event_has_its_fields_in_the_formats():
