@@ -181,6 +181,7 @@ def test_no_folder(tmp_path):
 
 def test_without_a_network_a_name_is_one_clear_line(capfd, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.delenv("CLEARHEAD_DEBUG", raising=False)
     with pytest.raises(MachineError) as caught:
         model_folder("nobody/nothing-of-the-kind")
     assert "nobody/nothing-of-the-kind" in caught.value.message("en") and "\n" not in caught.value.message("ko")
