@@ -9,7 +9,7 @@ import torch
 
 from clearhead.config import RecurrentConfig
 from clearhead.data.batch import Batch
-from clearhead.models.build import build_model
+from clearhead.models.build import build_model, load_weights, named_weights
 from clearhead.models.recurrent import RecurrentSeq2Seq
 
 from .test_transformer import V, batch, expected_hidden
@@ -199,13 +199,17 @@ def test_ties_share_one_matrix(tie, matrices):
 
 
 @each_kind
-def test_a_copy_with_shared_weights_computes_the_same(kind):
-    """As workers of an update have it: gradients of its own over the same memory."""
+def test_nothing_is_remembered_of_weights_that_have_changed(kind):
+    """An update writes into the weights' memory, and its workers have copies of the model over the same memory."""
     model, b = make(**kind), batch()
     replica = copy.deepcopy(model)
     for weight, shared in zip(replica.parameters(), model.parameters()):
         weight.data = shared.data
+    before = model(b), replica(b)
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(0.9)
-    assert torch.equal(replica(b), model(b))
+    fresh = make(**kind)
+    load_weights(fresh, named_weights(model))
+    for ours, old in zip((model(b), replica(b)), before):
+        assert torch.equal(ours, fresh(b)) and not torch.equal(ours, old)
