@@ -53,8 +53,9 @@ class Recurrence(nn.Module):
             state = torch.zeros(self.n_states, len(x), self.w_hidden.shape[1], device=x.device)
         if x.shape[1] == 1 and is_token is None:  # as fast as PyTorch's kernels, which win over many positions only
             state, _ = self.step(x[:, 0], state)
-            return state[0].unsqueeze(1), state
-        hidden, state = self._run(x, state, is_token)
+            hidden = state[0].unsqueeze(1)
+        else:
+            hidden, state = self._run(x, state, is_token)
         if is_token is not None:
             last = hidden[torch.arange(len(x), device=x.device), is_token.sum(dim=1) - 1]
             state = torch.cat([last.unsqueeze(0), state[1:]])
