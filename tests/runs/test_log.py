@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 
 import pytest
 
@@ -90,6 +91,15 @@ def test_a_line_that_is_no_event(path, line):
     with pytest.raises(RunError) as caught:
         read_log(path)
     assert f"{path}:2: not an event" in caught.value.message("en") and "이벤트가 아닙니다" in caught.value.message("ko")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
+def test_a_pipe_is_refused_and_not_waited_for(path):
+    os.mkfifo(path)
+    for use in (lambda: read_log(path), lambda: EventLog(path).rewind(1)):
+        with pytest.raises(RunError) as caught:
+            use()
+        assert caught.value.code == "file-not-regular"
 
 
 def test_a_full_disk(path, cut, monkeypatch):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clearhead.errors import RunError
-from clearhead.runs.files import disk_errors, partial_path, replace_file
+from clearhead.runs.files import check_regular, disk_errors, partial_path, replace_file
 
 
 class EventLog:
@@ -114,6 +114,8 @@ def _split(content: bytes) -> list[bytes]:
 
 
 def _content(path: Path) -> bytes:
+    if os.path.lexists(path):
+        check_regular(path)  # a pipe would be waited for without end
     try:
         return path.read_bytes()
     except FileNotFoundError:
