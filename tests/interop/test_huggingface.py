@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
@@ -207,13 +208,19 @@ def test_greedy_translations_are_theirs(folders, name):
 def test_a_translator_says_what_a_pipeline_of_theirs_says(folders):
     path, theirs = folders("marian")
     imported, their_tokenizer = read_folder(path), transformers.AutoTokenizer.from_pretrained(path)
-    translator = Translator(ours_of(imported), imported.tokenizers, device="cpu")
+    special = [id for id in imported.tokenizers.tgt.special_ids if id != 0]
+    ours, theirs = ours_of(imported), copy.deepcopy(theirs)
+    with torch.no_grad():  # tempted by what is no text
+        theirs.final_logits_bias[0, special] = ours.output_bias[special] = 9.0
+    translator = Translator(ours, imported.tokenizers, device="cpu")
     translator.decoding = translator.decoding.model_copy(update={"beam_size": 1, "max_tokens": 12})
     theirs.generation_config.forced_eos_token_id = None
-    special = [[id] for id in imported.tokenizers.tgt.special_ids if id != 0]
     for text in TEXTS[:2]:
         ids = theirs.generate(
-            **their_tokenizer(text, return_tensors="pt"), max_new_tokens=12, num_beams=1, bad_words_ids=special
+            **their_tokenizer(text, return_tensors="pt"),
+            max_new_tokens=12,
+            num_beams=1,
+            bad_words_ids=[[id] for id in special],
         )
         assert [token.id for token in translator(text).tokens] == [id for id in ids[0, 1:].tolist() if id != 0]
 
@@ -309,6 +316,7 @@ def test_shards_and_half_precision(folders, tmp_path):
     assert all(torch.equal(weight, shards.weights[key]) for key, weight in imported.weights.items())
     half = read_folder(rewritten(path, tmp_path / "half", lambda x: {key: value.half() for key, value in x.items()}))
     for key, weight in imported.weights.items():
+        assert half.weights[key].dtype == torch.float32
         assert torch.equal(weight.half().float(), half.weights[key])
 
 
