@@ -23,6 +23,8 @@ FORMAT: Final = 1
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(gt=0)]
 NonNegative = Annotated[int, Field(ge=0)]
+Layers = Annotated[int, Field(gt=0, le=1000)]
+"""More would be a config from elsewhere that is to cost memory, even without weights."""
 Activation = Literal["relu", "gelu", "gelu-tanh", "silu", "swiglu"]
 Positions = Literal["sinusoidal", "sinusoidal-halves", "learned"]
 
@@ -204,8 +206,8 @@ class TransformerConfig(StackConfig):
     """The encoder-decoder Transformer of "Attention Is All You Need"; the defaults are the paper's base model."""
 
     kind: Literal["transformer"] = "transformer"
-    n_encoder_layers: Positive = 6
-    n_decoder_layers: Positive = 6
+    n_encoder_layers: Layers = 6
+    n_decoder_layers: Layers = 6
     tie: Literal["three-way", "two-way", "none"] = "three-way"
     """Which share one matrix: both embeddings and the output (three-way), target embedding and output (two-way)."""
     scale_embedding: bool = True
@@ -224,7 +226,7 @@ class RecurrentConfig(Section):
     """The recurrent layers: LSTM, GRU, or Elman's network."""
     d_model: Positive = 512
     """Width of embeddings, states and hidden vectors."""
-    n_layers: Positive = 2
+    n_layers: Layers = 2
     """Layers of the encoder, and of the decoder, which start from the encoder's last states."""
     direction: Literal["both", "forward", "backward"] = "both"
     """How the encoder reads: from the start, the end (Sutskever et al. 2014), or both ways, half of d_model each."""
@@ -261,7 +263,7 @@ class EncoderConfig(StackConfig):
     d_model: Positive = 768
     d_ff: Positive = 3072
     n_heads: Positive = 12
-    n_layers: Positive = 12
+    n_layers: Layers = 12
     norm_epsilon: Annotated[float, Field(gt=0.0)] = 1e-12
     activation: Activation = "gelu"
     positions: Positions = "learned"
@@ -280,7 +282,7 @@ class DecoderConfig(StackConfig):
     d_model: Positive = 768
     d_ff: Positive = 3072
     n_heads: Positive = 12
-    n_layers: Positive = 12
+    n_layers: Layers = 12
     norm: Literal["post", "pre"] = "pre"
     activation: Activation = "gelu-tanh"
     positions: Positions = "learned"
