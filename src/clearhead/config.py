@@ -218,10 +218,9 @@ class TransformerConfig(StackConfig):
     """Whether each token of the output has a bias, as in Marian."""
 
 
-class RecurrentConfig(Section):
-    """A recurrent encoder and decoder, with attention or without; the defaults are what is fast, no paper's model."""
+class RecurrentStackConfig(Section):
+    """What every stack of recurrent layers over a text has."""
 
-    kind: Literal["recurrent"] = "recurrent"
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
     """The recurrent layers: LSTM, GRU, or Elman's network."""
     d_model: Positive = 512
@@ -230,16 +229,8 @@ class RecurrentConfig(Section):
     """Layers of the encoder, and of the decoder, which start from the encoder's last states."""
     direction: Literal["both", "forward", "backward"] = "both"
     """How the encoder reads: from the start, the end (Sutskever et al. 2014), or both ways, half of d_model each."""
-    attention: Literal["general", "dot", "additive", "none"] = "general"
-    """How a state s scores the memory h: s W h or s h (both Luong et al. 2015), or v tanh(W s + U h) (Bahdanau et al.
-    2015); with "none" the decoder knows nothing but the encoder's last states."""
-    attends: Literal["after", "input-feeding", "before"] = "after"
-    """When: after a step; after it, and what comes out is fed into the next one (Luong et al. 2015); or before it, with
-    the state so far (Bahdanau et al. 2015). The last two learn position by position, which is slower."""
     max_positions: Positive = 1024
     """The longest sequence, in tokens, that the model takes."""
-    tie: Literal["three-way", "two-way", "none"] = "three-way"
-    """Which share one matrix: both embeddings and the output (three-way), target embedding and output (two-way)."""
     dropout: Probability = 0.2
     """Dropout on what goes into each layer, and on what is projected to the vocabulary."""
 
@@ -248,6 +239,20 @@ class RecurrentConfig(Section):
         if self.direction == "both" and self.d_model % 2:
             raise ValueError(f'd_model {self.d_model} is odd; direction = "both" gives half of it to each direction')
         return self
+
+
+class RecurrentConfig(RecurrentStackConfig):
+    """A recurrent encoder and decoder, with attention or without; the defaults are what is fast, no paper's model."""
+
+    kind: Literal["recurrent"] = "recurrent"
+    attention: Literal["general", "dot", "additive", "none"] = "general"
+    """How a state s scores the memory h: s W h or s h (both Luong et al. 2015), or v tanh(W s + U h) (Bahdanau et al.
+    2015); with "none" the decoder knows nothing but the encoder's last states."""
+    attends: Literal["after", "input-feeding", "before"] = "after"
+    """When: after a step; after it, and what comes out is fed into the next one (Luong et al. 2015); or before it, with
+    the state so far (Bahdanau et al. 2015). The last two learn position by position, which is slower."""
+    tie: Literal["three-way", "two-way", "none"] = "three-way"
+    """Which share one matrix: both embeddings and the output (three-way), target embedding and output (two-way)."""
 
     @model_validator(mode="after")
     def _attends_to_something(self) -> Self:
@@ -291,10 +296,22 @@ class DecoderConfig(StackConfig):
     """Every second layer attends to so many last positions only (GPT-3, Brown et al. 2020); 0: all attend to all."""
 
 
+class NgramConfig(Section):
+    """Vectors of runs of tokens, beside those of the tokens (Joulin et al. 2017); a run's place is its hash."""
+
+    longest: Positive = 1
+    """The longest run that has a vector, in tokens; 1: none but the tokens themselves."""
+    buckets: Positive = 65_536
+    """How many places there are; runs that share one share its vector."""
+    width: Positive = 32
+    """Width of the vectors; the sum of those that end at a token is projected to the body's width."""
+
+
 class BagConfig(Section):
-    """The mean of the tokens' vectors: no order, no context."""
+    """The mean of the tokens' vectors: no order but that of n-grams, no context."""
 
     kind: Literal["bag"] = "bag"
+    ngrams: NgramConfig = NgramConfig()
     d_model: Positive = 128
     """Width of the vectors."""
     max_positions: Positive = 512
@@ -303,22 +320,39 @@ class BagConfig(Section):
     """Dropout on the vectors."""
 
 
+class RecurrentEncoderConfig(RecurrentStackConfig):
+    """Recurrent layers that read a text."""
+
+    kind: Literal["recurrent-encoder"] = "recurrent-encoder"
+    ngrams: NgramConfig = NgramConfig()
+
+
 class ClassifierConfig(Section):
     """A text's label, from what a body says of its tokens."""
 
     kind: Literal["classifier"] = "classifier"
-    body: Annotated[EncoderConfig | BagConfig, Field(discriminator="kind")] = EncoderConfig()
+    body: Annotated[EncoderConfig | RecurrentEncoderConfig | BagConfig, Field(discriminator="kind")] = EncoderConfig()
     """What reads the text."""
     labels: tuple[str, ...] = ()
     """The labels' names; empty: those that the training corpus has, in the order of their names."""
-    pooling: Literal["first", "mean", "max"] = "first"
-    """What of the tokens' vectors becomes the text's: the first token's, their mean, or each number's maximum."""
+    pooling: Literal["first", "mean", "max", "final"] = "first"
+    """What of the tokens' vectors becomes the text's: the first token's, their mean, each number's maximum; or the
+    state that recurrent layers end in."""
     pooler: bool = True
     """One more layer before the labels, as BERT has it."""
     pooler_activation: Literal["tanh", "relu"] = "tanh"
     """Its non-linearity; DistilBERT's is ReLU."""
     dropout: Probability = 0.1
     """Dropout on the text's vector."""
+
+    @model_validator(mode="after")
+    def _pools_what_has_read_the_text(self) -> Self:
+        recurrent = self.body.kind == "recurrent-encoder"
+        if self.pooling == "final" and not recurrent:
+            raise ValueError(f"pooling = 'final' needs recurrent layers, not body.kind = {self.body.kind!r}")
+        if self.pooling == "first" and recurrent:
+            raise ValueError("pooling = 'first' is a token that has not read on; set it to 'final', 'mean' or 'max'")
+        return self
 
     @property
     def d_model(self) -> int:
@@ -339,6 +373,7 @@ def _model_kind(value: Any) -> str:
 MODELS: dict[str, type[Section]] = {
     "transformer": TransformerConfig, "recurrent": RecurrentConfig, "encoder": EncoderConfig,
     "decoder": DecoderConfig, "classifier": ClassifierConfig, "bag": BagConfig,
+    "recurrent-encoder": RecurrentEncoderConfig,
 }  # fmt: skip
 
 ModelConfig = Annotated[

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clearhead.config import ENCODER_PRESETS, BagConfig, ClassifierConfig, EncoderConfig
+from clearhead.config import (
+    ENCODER_PRESETS,
+    BagConfig,
+    ClassifierConfig,
+    EncoderConfig,
+    RecurrentEncoderConfig,
+    make_config,
+)
+from clearhead.errors import ConfigError
 from clearhead.models.build import build_model, make_model
 from clearhead.models.classifier import Classifier, pool
 from clearhead.models.interface import Memory
@@ -37,7 +45,20 @@ def texts(lengths=(7, 3, 5)):
     return ids * mask, mask, (torch.arange(max(lengths)) > 2).long().expand_as(ids) * mask
 
 
-BODIES = {"encoder": EncoderConfig(**SMALL), "bag": BagConfig(d_model=16)}
+RUNS = {"longest": 3, "buckets": 50, "width": 4}
+BODIES = {
+    "encoder": EncoderConfig(**SMALL),
+    "bag": BagConfig(d_model=16),
+    "bag of n-grams": BagConfig(d_model=16, ngrams=RUNS),
+    "lstm": RecurrentEncoderConfig(cell="lstm", d_model=16, ngrams=RUNS),
+    "gru": RecurrentEncoderConfig(cell="gru", d_model=16, direction="forward"),
+    "rnn": RecurrentEncoderConfig(cell="rnn", d_model=16, n_layers=1, direction="backward"),
+}
+POOLINGS = [
+    *((body, "first") for body in ("encoder", "bag")),
+    *((body, pooling) for body in BODIES for pooling in ("mean", "max")),
+    *((body, "final") for body in ("lstm", "gru", "rnn")),
+]
 
 
 @pytest.mark.parametrize("norm", ["post", "pre"])
@@ -51,8 +72,7 @@ def test_padding_never_changes_anything(norm):
         torch.testing.assert_close(one.hidden[0], hidden[row, :length], atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", ["first", "mean", "max"])
-@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize(("body", "pooling"), POOLINGS)
 def test_padding_never_changes_a_label(body, pooling):
     model, (ids, mask, segments) = classifier(BODIES[body], pooling=pooling), texts()
     logits = model(ids, mask, segments)
@@ -106,6 +126,25 @@ def test_pooling_equals_a_loop_over_the_tokens():
     torch.testing.assert_close(pool(memory, "first"), torch.stack([row[0] for row in rows]))
     torch.testing.assert_close(pool(memory, "mean"), torch.stack([row.mean(0) for row in rows]))
     torch.testing.assert_close(pool(memory, "max"), torch.stack([row.amax(0) for row in rows]))
+
+
+def test_the_final_state_is_where_each_direction_stopped_reading():
+    model, (ids, mask, _) = classifier(BODIES["lstm"], pooling="final"), texts()
+    memory = model.body.encode(ids, mask)
+    ends = [torch.cat([memory.hidden[row, n - 1, :8], memory.hidden[row, 0, 8:]]) for row, n in enumerate(mask.sum(1))]
+    torch.testing.assert_close(pool(memory, "final"), torch.stack(ends))
+
+
+@pytest.mark.parametrize(("body", "pooling"), [("encoder", "final"), ("bag", "final"), ("recurrent-encoder", "first")])
+def test_a_pooling_that_does_not_go_with_the_body_is_refused(body, pooling):
+    model = {"kind": "classifier", "body": {"kind": body}, "pooling": pooling}
+    with pytest.raises(ConfigError, match=f"pooling = '{pooling}'"):
+        make_config({"task": "classification", "model": model})
+
+
+def test_a_bag_knows_no_order_but_that_of_its_n_grams():
+    model, (ids, mask, _) = classifier(BODIES["bag of n-grams"], pooling="mean", pooler=False), texts((6, 6))
+    assert not torch.allclose(model(ids, mask), model(ids.flip(1), mask), atol=1e-3)
 
 
 def test_a_bag_knows_no_order():

@@ -14,9 +14,10 @@ from clearhead.config import (
     EncoderConfig,
     ModelConfig,
     RecurrentConfig,
+    RecurrentEncoderConfig,
     TransformerConfig,
 )
-from clearhead.models.classifier import BagOfEmbeddings, Body, Classifier
+from clearhead.models.classifier import BagOfEmbeddings, Body, Classifier, RecurrentText
 from clearhead.models.decoder_only import DecoderOnly
 from clearhead.models.encoder_only import EncoderOnly, TextEncoder
 from clearhead.models.initialize import initialize
@@ -42,10 +43,12 @@ def make_model(config: ModelConfig, src_vocabulary_size: int, tgt_vocabulary_siz
             return Classifier(config, _make_body(config.body, src_vocabulary_size))
 
 
-def _make_body(config: EncoderConfig | BagConfig, vocabulary_size: int) -> Body:
+def _make_body(config: EncoderConfig | RecurrentEncoderConfig | BagConfig, vocabulary_size: int) -> Body:
     match config:
         case EncoderConfig():
             return TextEncoder(config, vocabulary_size)
+        case RecurrentEncoderConfig():
+            return RecurrentText(config, vocabulary_size)
         case BagConfig():
             return BagOfEmbeddings(config, vocabulary_size)
 

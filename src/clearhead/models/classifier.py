@@ -9,10 +9,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from clearhead.config import BagConfig, ClassifierConfig
+from clearhead.config import BagConfig, ClassifierConfig, NgramConfig, RecurrentEncoderConfig
 from clearhead.models.interface import Memory
+from clearhead.models.recurrent import Encoder
 from clearhead.nn.dropout import Dropout
 from clearhead.nn.embedding import TokenEmbedding
+from clearhead.nn.ngrams import NgramEmbedding
 
 POOLER_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
 
@@ -27,18 +29,46 @@ class Body(Protocol):
         ...
 
 
-class BagOfEmbeddings(nn.Module):
+class TextEmbedding(nn.Module):
+    """Each token's vector and, where the config has n-grams, those of the runs of tokens that end there."""
+
+    def __init__(self, ngrams: NgramConfig, vocabulary_size: int, d_model: int) -> None:
+        super().__init__()
+        self.token_embedding = TokenEmbedding(vocabulary_size, d_model)
+        runs = ngrams.longest, ngrams.buckets, ngrams.width
+        self.ngram_embedding = NgramEmbedding(*runs, d_model) if ngrams.longest > 1 else None
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return the vectors (N, S, D) of ids (N, S)."""
+        x = self.token_embedding(ids)
+        return x if self.ngram_embedding is None else x + self.ngram_embedding(ids)
+
+
+class BagOfEmbeddings(TextEmbedding):
     """Each token's vector, whatever stands around it."""
 
     def __init__(self, config: BagConfig, vocabulary_size: int) -> None:
-        super().__init__()
+        super().__init__(config.ngrams, vocabulary_size, config.d_model)
         self.d_model = config.d_model
-        self.token_embedding = TokenEmbedding(vocabulary_size, config.d_model)
         self.dropout = Dropout(config.dropout)
 
     def encode(self, ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> Memory:
         """Return the vectors of ids (N, S); mask: (N, S) bool, True where a token is."""
-        return Memory(self.dropout(self.token_embedding(ids)), mask)
+        return Memory(self.dropout(self(ids)), mask)
+
+
+class RecurrentText(TextEmbedding):
+    """Each token's vector in its context, by recurrent layers that read one way or both."""
+
+    def __init__(self, config: RecurrentEncoderConfig, vocabulary_size: int) -> None:
+        super().__init__(config.ngrams, vocabulary_size, config.d_model)
+        self.d_model = config.d_model
+        self.encoder = Encoder(config)
+
+    def encode(self, ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> Memory:
+        """Return the vectors of ids (N, S) and what each layer ends in; mask: (N, S) bool, True where a token is."""
+        hidden, final = self.encoder(self(ids), mask)
+        return Memory(hidden, mask, final)
 
 
 class Classifier(nn.Module):
@@ -68,12 +98,16 @@ class Classifier(nn.Module):
 
 
 def pool(memory: Memory, pooling: str) -> Tensor:
-    """Return one vector a text, (N, S, D) -> (N, D): the "first" token's, the "mean", or each number's "max"."""
+    """Return one vector a text, (N, S, D) -> (N, D): the "first" token's, the "mean", each number's "max"; or the
+    "final" state of the top recurrent layer, each direction's where it stopped."""
     hidden, mask = memory.hidden, memory.mask[:, :, None]
     match pooling:
         case "mean":
             return (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
         case "max":
             return hidden.masked_fill(~mask, -math.inf).amax(dim=1)
+        case "final":
+            assert memory.final is not None
+            return memory.final[-1, 0]  # of what a cell remembers, h
         case _:
             return hidden[:, 0]

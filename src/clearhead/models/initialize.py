@@ -50,6 +50,7 @@ TABLE: list[tuple[str, Rule]] = [
     (r"((src|tgt)_embedding|output)\.weight", _embedding),
     (r"(src|tgt)_positions\.table", _embedding),
     (r"(body\.)?((token_embedding|segments)\.weight|positions\.table)", _small),
+    (r"body\.ngram_embedding\.weight", _zeros),  # so that a run that was never seen says nothing
     (r".*norm\.weight", _ones),
     (r".*(\.|output_)bias", _zeros),
     (r".*\.bias_forget", _ones),  # so that a memory lasts from the start: Jozefowicz et al. 2015
@@ -57,7 +58,7 @@ TABLE: list[tuple[str, Rule]] = [
     (r".*\.w_hidden", _orthogonal),
     (r".*\.w_input", _glorot),
     (r".*\.w_[qkv]\.weight", _projection),
-    (r".*\.w_(o|1|2|gate|c|score)\.weight", _glorot),
+    (r".*\.w_(o|1|2|gate|c|score|up)\.weight", _glorot),
     (r"w_(transform|pooler|label)\.weight", _glorot),
 ]
 

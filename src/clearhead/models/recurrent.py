@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clearhead.config import RecurrentConfig
+from clearhead.config import RecurrentConfig, RecurrentStackConfig
 from clearhead.data.batch import Batch
 from clearhead.models.interface import Memory
 from clearhead.nn.cache import CrossCache, Crosses
@@ -85,7 +85,7 @@ class RecurrentSeq2Seq(nn.Module):
 class Encoder(nn.Module):
     """Recurrent layers over the source, with dropout on what goes into each (Zaremba et al. 2014)."""
 
-    def __init__(self, config: RecurrentConfig) -> None:
+    def __init__(self, config: RecurrentStackConfig) -> None:
         super().__init__()
         layers = (DirectedRecurrence(config.cell, config.direction, config.d_model) for _ in range(config.n_layers))
         self.layers = nn.ModuleList(layers)
