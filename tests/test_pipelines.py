@@ -117,9 +117,34 @@ def test_filled_masks(runs):
         assert each["token_str"] == tokenizer.token_text(each["token"])
         assert each["sequence"] == tokenizer.decode([*before, each["token"], *after])
     assert pipe(["<mask> tired", "it [MASK]"], top_k=2)[1] == [pytest.approx(e) for e in pipe("it [MASK]", top_k=2)]
-    for text in ("no mask", "[MASK] and [MASK]"):
-        with pytest.raises(CorpusError, match="exactly one"):
-            pipe(text)
+    with pytest.raises(CorpusError, match="no mask in it"):
+        pipe("no mask")
+    with pytest.raises(CorpusError, match=r"text 2: .* more than the 14"):
+        pipe(["it [MASK]", f"[MASK] {' '.join(TEXTS)}"])
+
+
+def test_several_masks_are_filled_each_by_itself(runs):
+    pipe = pipeline("fill-mask", runs / "masked-language-model")
+    text = "[MASK] animal did <mask> cross [MASK]"
+    one, several = pipe(["it [MASK]", text], top_k=2)
+    assert one == [pytest.approx(each) for each in pipe("it [MASK]", top_k=2)]
+    assert [len(fillings) for fillings in several] == [2, 2, 2]
+    tokenizer, model = pipe._run.tokenizer, pipe._run.reader.model
+    pieces = [tokenizer.encode("animal did"), tokenizer.encode("cross")]
+    mask = tokenizer.mask_id
+    row = torch.tensor([[2, mask, *pieces[0], mask, *pieces[1], mask, 3]])
+    with torch.no_grad():
+        hidden = model.encode(row, torch.ones_like(row, dtype=torch.bool)).hidden[0]
+        probs = model.project(model.transform(hidden)).double().softmax(-1)
+    at = [place for place, id in enumerate(row[0].tolist()) if id == mask]
+    said = [[tokenizer.decode([each["token"]]) for each in fillings] for fillings in several]
+    for place, fillings in zip(at, several):
+        scores = [float(probs[place, each["token"]]) for each in fillings]
+        assert [each["score"] for each in fillings] == pytest.approx(scores) == sorted(scores, reverse=True)
+    assert several[1][0]["sequence"] == tokenizer.decode([*pieces[0], several[1][0]["token"], *pieces[1]]).join(
+        ("[MASK] ", " [MASK]")
+    )
+    assert several[0][1]["sequence"].startswith(said[0][1]) and several[0][1]["sequence"].endswith("cross [MASK]")
 
 
 def test_features_are_a_vector_a_token(runs):

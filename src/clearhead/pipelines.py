@@ -35,7 +35,8 @@ CHUNK = 1024
 """How many texts of a stream are held at once."""
 BATCH_TOKENS = 4096
 MASKS = ("[MASK]", "<mask>")
-"""Either stands for the hidden token in a text."""
+"""Either stands for a hidden token in a text."""
+ANY_MASK = re.compile("|".join(map(re.escape, MASKS)))
 
 Result = dict[str, Any]
 Folder = str | os.PathLike[str]
@@ -182,6 +183,11 @@ class _Classification:
 
 
 class _MaskFilling:
+    """Of a text with one mask a list of what may stand there; of one with several a list of such lists.
+
+    The masks are foretold each by itself, with the others in their places, and so they stand in "sequence".
+    """
+
     flat = False
 
     def __init__(self, path: Folder, device: str, precision: str) -> None:
@@ -189,31 +195,52 @@ class _MaskFilling:
         self.tokenizer = run.tokenizers.src
         self.reader = Reader(run.model, self.tokenizer, run.config.data.max_tokens, device, precision)
 
-    def __call__(self, texts: Sequence[str], top_k: int = 5) -> list[list[Result]]:
-        found: list[list[Result]] = [[] for _ in texts]
-        for row, text in enumerate(texts):
-            if len(re.findall("|".join(map(re.escape, MASKS)), text)) != 1:
-                raise CorpusError("not-one-mask", text=text, masks=" or ".join(MASKS))
+    def __call__(self, texts: Sequence[str], top_k: int = 5) -> list[list[Any]]:
+        found: list[list[Any]] = []
+        for line, text in enumerate(texts, 1):
+            masks = ANY_MASK.findall(text)
+            if not masks:
+                raise CorpusError("no-mask", text=text, masks=" or ".join(MASKS))
             ids = self._encoded(text)
-            place = ids.index(self.tokenizer.mask_id)
+            if len(ids) > self.reader.max_tokens:
+                limit = self.reader.max_tokens - 2
+                raise CorpusError("text-too-long", line=line, tokens=len(ids) - 2, limit=limit)
             tensor = torch.tensor([ids], device=self.reader.device.name)
+            asked = tensor[0] == self.tokenizer.mask_id
             with torch.inference_mode(), self.reader.device.autocast():
-                hidden = self.reader.model.encode(tensor, torch.ones_like(tensor, dtype=torch.bool)).hidden[:, place]  # type: ignore[operator]
-                logits = self.reader.model.project(self.reader.model.transform(hidden))[0]  # type: ignore[operator]
-            ordinary = self.tokenizer.ordinary_ids
-            probs = logits.double().softmax(dim=-1)[ordinary.start : ordinary.stop]
-            for score, offset in zip(*(values.tolist() for values in probs.topk(min(top_k, len(probs))))):
-                token = ordinary.start + offset
-                sequence = self.tokenizer.decode([*ids[1:place], token, *ids[place + 1 : -1]])
-                said = {"score": score, "token": token, "token_str": self.tokenizer.token_text(token)}
-                found[row].append({**said, "sequence": sequence})
+                hidden = self.reader.model.encode(tensor, torch.ones_like(tensor, dtype=torch.bool)).hidden[0, asked]  # type: ignore[operator]
+                logits = self.reader.model.project(self.reader.model.transform(hidden))  # type: ignore[operator]
+            places = asked.nonzero()[:, 0].tolist()
+            fillings = [self._fillings(ids, masks[0], place, row, top_k) for place, row in zip(places, logits)]
+            found.append(fillings if len(fillings) > 1 else fillings[0])
         return found
 
+    def _fillings(self, ids: list[int], mask: str, place: int, logits: Tensor, top_k: int) -> list[Result]:
+        """Return what is likeliest at ``place``; logits: (V,)."""
+        ordinary, filled = self.tokenizer.ordinary_ids, []
+        probs = logits.double().softmax(dim=-1)[ordinary.start : ordinary.stop]
+        for score, offset in zip(*(values.tolist() for values in probs.topk(min(top_k, len(probs))))):
+            token = ordinary.start + offset
+            sequence = self._sequence([*ids[1:place], token, *ids[place + 1 : -1]], mask)
+            said = {"score": score, "token": token, "token_str": self.tokenizer.token_text(token)}
+            filled.append({**said, "sequence": sequence})
+        return filled
+
     def _encoded(self, text: str) -> list[int]:
-        before, after = re.split("|".join(map(re.escape, MASKS)), text)
-        tokenizer = self.tokenizer
-        ids = [*tokenizer.encode(before.rstrip(" ")), tokenizer.mask_id, *tokenizer.encode(after.removeprefix(" "))]
-        return [tokenizer.bos_id, *ids, tokenizer.eos_id]
+        """Return the ids of a text; the spaces beside a mask are the tokens' own."""
+        first, *rest = ANY_MASK.split(text)
+        pieces = [first, *(piece.removeprefix(" ") for piece in rest)]
+        pieces = [*(piece.rstrip(" ") for piece in pieces[:-1]), pieces[-1]]
+        ids = [id for piece in pieces for id in (*self.tokenizer.encode(piece), self.tokenizer.mask_id)]
+        return [self.tokenizer.bos_id, *ids[:-1], self.tokenizer.eos_id]
+
+    def _sequence(self, ids: list[int], mask: str) -> str:
+        """Return the text of ids in which masks may still be hidden."""
+        at = [place for place, id in enumerate(ids) if id == self.tokenizer.mask_id]
+        pieces = [self.tokenizer.decode(ids[a + 1 : b]) for a, b in zip([-1, *at], [*at, len(ids)])]
+        if len(pieces) == 1:
+            return pieces[0]
+        return " ".join(filter(None, [pieces[0], *(part for piece in pieces[1:] for part in (mask, piece))]))
 
 
 class _Features:
