@@ -70,6 +70,24 @@ def test_a_classification_is_the_models(runs, name):
         assert every[0] == pytest.approx(best) and best["score"] == pytest.approx(float(probs.max()), abs=1e-6)
 
 
+def test_without_a_model_the_one_in_the_package_is_taken(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr("clearhead.pipelines.SHIPPED", tmp_path)
+    with pytest.raises(UsageError, match="run folder"):
+        pipeline("sentiment-analysis")
+    run = RunFolder.open(runs / "classification")
+    shipped = RunFolder.create(tmp_path / "sentiment-analysis", run.config, run.tokenizers())
+    shipped.write_weights(run.weights(), "int8")
+    found, expected = (
+        pipeline("sentiment-analysis")(TEXTS),
+        pipeline("sentiment-analysis", runs / "classification")(TEXTS),
+    )
+    for one, other in zip(found, expected):
+        assert one["score"] == pytest.approx(other["score"], abs=0.05)
+    assert found == pipeline("sentiment-analysis", tmp_path / "sentiment-analysis")(TEXTS)
+    with pytest.raises(UsageError, match="run folder"):
+        pipeline("text-classification")
+
+
 def test_any_iterable_a_file_and_progress(runs, tmp_path):
     pipe = pipeline("text-classification", runs / "classification")
     (tmp_path / "texts.txt").write_text("".join(f"{text}\n" for text in TEXTS))

@@ -3,6 +3,7 @@
     from clearhead import pipeline
     pipeline("translation", "runs/en-de")("A dog runs.")            # [{"translation_text": "Ein Hund rennt."}]
     pipeline("sentiment-analysis", "runs/reviews")("A fine film.")  # [{"label": "POSITIVE", "score": 0.98}]
+    pipeline("sentiment-analysis")("정말 재미있어요")               # with the model that comes with the package
 
 A call takes one text, or any iterable of them; a list of texts gives a list of results in their order, a generator
 (or ``stream``) gives them one after the other. Nothing is fetched from a network.
@@ -37,6 +38,9 @@ BATCH_TOKENS = 4096
 MASKS = ("[MASK]", "<mask>")
 """Either stands for a hidden token in a text."""
 ANY_MASK = re.compile("|".join(map(re.escape, MASKS)))
+
+SHIPPED = Path(__file__).parent / "shipped"
+"""Run folders that come with the package, each named after the task it is for."""
 
 Result = dict[str, Any]
 Folder = str | os.PathLike[str]
@@ -103,7 +107,7 @@ def pipeline(task: str, model: Folder | None = None, device: str = "auto", preci
     Args:
         task: "translation" (or "translation_en_to_de"), "sentiment-analysis" or "text-classification",
             "text-generation", "fill-mask", "feature-extraction".
-        model: a run folder.
+        model: a run folder; None for the one that comes with the package, which "sentiment-analysis" has.
         device, precision: see ``device.choose_device``.
 
     Raises:
@@ -114,7 +118,9 @@ def pipeline(task: str, model: Folder | None = None, device: str = "auto", preci
     if name not in TASKS:
         raise UsageError("unknown-task", task=task, tasks=", ".join(TASKS))
     if model is None:
-        raise UsageError("no-model", task=task)
+        model = SHIPPED / name
+        if not model.is_dir():
+            raise UsageError("no-model", task=task)
     return Pipeline(name, TASKS[name](model, device, precision))
 
 

@@ -20,7 +20,8 @@ from clearhead.runs.checkpoints import load_checkpoint
 from clearhead.runs.folder import RunFolder
 from clearhead.runs.log import EventLog, read_log
 from clearhead.runs.manifest import read_manifest
-from clearhead.runs.tensors import check_fp32, read_tensors
+from clearhead.runs.reduced import restored
+from clearhead.runs.tensors import check_storage, read_tensors
 from clearhead.text.corpus import LostPairs, read_pairs
 from clearhead.text.tokenizer import Tokenizer
 from clearhead.training.position import from_state
@@ -68,8 +69,8 @@ def use_manifest(folder: Path) -> None:
 
 def use_tensors(folder: Path) -> None:
     path = folder / "model.safetensors"
-    check_fp32(path)
-    for tensor in read_tensors(path).values():
+    check_storage(path)
+    for tensor in restored(read_tensors(path)).values():
         torch.isfinite(tensor).all()
 
 

@@ -296,9 +296,17 @@ def test_a_tokenizer_and_a_model_that_are_none(whole, weights):
     assert ("model.safetensors", "not-safetensors") in faults_of(whole)
     import safetensors.torch
 
-    safetensors.torch.save_file({"w": torch.ones(2, dtype=torch.bfloat16)}, whole / "model.safetensors")
-    restamp(whole)
-    assert ("model.safetensors", "not-fp32") in faults_of(whole)
+    whole_numbers, scale = torch.ones(2, 3, dtype=torch.int8), torch.ones(2).bfloat16()
+    for tensors in (
+        {"w": torch.ones(2, dtype=torch.float16)},
+        {"w": whole_numbers},
+        {"w": whole_numbers, "w.scale": torch.ones(3).bfloat16()},
+        {"w": whole_numbers, "w.scale": scale.float()},
+        {"w": whole_numbers[:, 0].contiguous(), "w.scale": scale},
+    ):
+        safetensors.torch.save_file(tensors, whole / "model.safetensors")
+        restamp(whole)
+        assert ("model.safetensors", "wrong-storage") in faults_of(whole)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="no file on this system that fails to be read")

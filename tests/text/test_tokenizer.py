@@ -250,6 +250,27 @@ def test_the_same_corpus_gives_the_same_bytes_in_every_process(tmp_path):
     assert len(prints) == 1
 
 
+@settings(max_examples=50)
+@given(st.one_of(text, nasty))
+def test_characters_are_a_token_each_and_rare_ones_are_bytes(text):
+    found = tokenizer("characters")
+    ids, read = found.encode(text), normalize("NFC", text)
+    assert found.decode(ids) == read
+    known = {found.token_text(id) for id in found.ordinary_ids}
+    sizes = [1 if character in known else len(character.encode()) for character in (f" {read}" if read else "")]
+    assert len(ids) == sum(sizes)
+    assert found.vocabulary_size <= 520 and "<" in known
+
+
+def test_of_characters_the_most_frequent_have_a_token():
+    config = TokenizerConfig(kind="characters", vocabulary_size=330)
+    found = Tokenizer.train(["aaaa bbb cc d"] * 3 + ["eeeee fffff"] * 9, config)
+    assert [found.token_text(id) for id in range(FIRST_LEARNT, found.vocabulary_size)] == [" ", "a", "b", "c", "e", "f"]
+    assert found.fingerprint == Tokenizer.train(["aaaa bbb cc d"] * 3 + ["eeeee fffff"] * 9, config).fingerprint
+    with pytest.raises(CorpusError):
+        Tokenizer.train([], config)
+
+
 def test_bpe_is_the_papers_algorithm():
     """Against Sennrich et al. 2016, algorithm 1, done the slow way; equal counts go by the pieces' places."""
     lines = [

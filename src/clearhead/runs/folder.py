@@ -2,7 +2,7 @@
 
     run.toml            the whole resolved config, the format's number, the version that wrote it
     tokenizer.json      one for both languages, or tokenizer.src.json and tokenizer.tgt.json
-    model.safetensors   the weights, fp32, under the names of the model's state dict
+    model.safetensors   the weights, fp32 unless asked otherwise, under the names of the model's state dict
     manifest.json       size and sha256 of the files above: all that translating needs
     log.jsonl           one line per event of the training
     report.html         the training's report
@@ -40,7 +40,8 @@ from clearhead.runs.files import (
     write_file,
 )
 from clearhead.runs.manifest import MANIFEST, Stamps, manifest_bytes, read_manifest
-from clearhead.runs.tensors import as_fp32, check_finite, check_fp32, read_tensors, tensor_bytes, tensor_chunks
+from clearhead.runs.reduced import Storage, reduced, restored
+from clearhead.runs.tensors import as_fp32, check_finite, check_storage, read_tensors, tensor_bytes, tensor_chunks
 from clearhead.text.foreign import ForeignTokenizer
 from clearhead.text.tokenizer import Tokenizer, TokenizerPair
 from clearhead.version import __version__
@@ -135,25 +136,26 @@ class RunFolder:
         return self._tokenizers
 
     def weights(self, device: torch.device | str = "cpu") -> dict[str, Tensor]:
-        """Read the weights onto ``device``.
+        """Read the weights onto ``device``, in fp32 however they are stored.
 
         Raises:
             RunError: there are none, or the file is not what was written.
         """
-        return read_tensors(self.path / MODEL, device)
+        return restored(read_tensors(self.path / MODEL, device))
 
-    def write_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Write the weights as fp32; a kill at any instant leaves the old ones or the new ones.
+    def write_weights(self, weights: Mapping[str, Tensor], storage: Storage = "fp32") -> None:
+        """Write the weights; a kill at any instant leaves the old ones or the new ones.
 
         Args:
             weights: name -> tensor, each parameter once.
+            storage: in how many bits, see ``runs.reduced``.
 
         Raises:
             MachineError: the disk is full or cannot be written.
             TrainingError: a number is not finite; nothing is written.
         """
         check_finite(weights)
-        weights = as_fp32(weights)
+        weights = reduced(as_fp32(weights), storage)
         path = self.path / MODEL
         with disk_errors(path, tensor_bytes(weights), partial_path(path)):
             self._exchange(MODEL, write_file(partial_path(path), tensor_chunks(weights)))
@@ -263,7 +265,7 @@ def _file_faults(path: Path, config: RunConfig | None, stamps: Stamps, weights: 
             continue
         if name in expected and name in stamps:
             if attempt(faults, check_stamp, path / name, stamps[name]) and name == MODEL:
-                attempt(faults, check_fp32, path / name)
+                attempt(faults, check_storage, path / name)
         elif name in stamps or (path / name).exists():
             faults.append(RunError("file-foreign", name=name))
         elif name in expected:

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from clearhead.errors import RunError, TrainingError
 from clearhead.runs.faults import FaultsError
+from clearhead.runs.reduced import wrong_storage
 
 _NAMES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
-    torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8", torch.bool: "BOOL",
+    torch.int64: "I64", torch.int32: "I32", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
 }  # fmt: skip
 
 
@@ -86,18 +87,19 @@ def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Te
         raise RunError("cannot-read", path=path, problem=error.strerror or error) from error
 
 
-def check_fp32(path: Path) -> None:
-    """Check by its header alone that a file holds tensors, all of them fp32.
+def check_storage(path: Path) -> None:
+    """Check by its header alone that a file holds weights in one of the ways of ``runs.reduced``.
 
     Raises:
         RunError: it is not a safetensors file, or a tensor has another number format.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - it is not a dict
-                dtype = file.get_slice(name).get_dtype()
-                if dtype != "F32":
-                    raise RunError("not-fp32", name=path.name, tensor=name, dtype=dtype)
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is not a dict
+            dtypes = {name: each.get_dtype() for name, each in slices.items()}
+            name = wrong_storage(dtypes, {name: each.get_shape() for name, each in slices.items()})
+            if name is not None:
+                raise RunError("wrong-storage", name=path.name, tensor=name, dtype=dtypes[name])
     except SafetensorError as error:
         raise RunError("not-safetensors", name=path.name, problem=error) from error
     except OSError as error:

@@ -102,7 +102,7 @@ class Tokenizer:
         """
         if config.kind == "imported":
             raise ConfigError("imported-tokenizer")
-        learn = {"bpe": _learn_bpe, "unigram": _learn_unigram}[config.kind]
+        learn = {"bpe": _learn_bpe, "unigram": _learn_unigram, "characters": _learn_characters}[config.kind]
         model = learn(map(_read, lines), _fixed_names(tags), config.vocabulary_size - FIRST_LEARNT)
         return cls(_assemble(model).to_str(), config.decoder_start)
 
@@ -309,11 +309,7 @@ def _within(size: int, counts: Counter[str], learn: Callable[[list[str]], Pieces
     Raises:
         CorpusError: no text, or not enough of it.
     """
-    if not counts:
-        raise CorpusError("no-text")
-    ranked = counts.most_common()
-    before = accumulate((count for _, count in ranked), initial=0)
-    alphabet = [character for (character, _), n in zip(ranked, before) if n < COVERAGE * counts.total()]
+    alphabet = _alphabet(counts)
     limit = size // 2
     while True:
         pieces = learn(alphabet[:limit])
@@ -322,6 +318,26 @@ def _within(size: int, counts: Counter[str], learn: Callable[[list[str]], Pieces
         if limit >= len(alphabet):
             raise CorpusError("vocabulary-too-large", wanted=FIRST_LEARNT + size, possible=FIRST_LEARNT + len(pieces))
         limit += size - len(pieces)
+
+
+def _alphabet(counts: Counter[str]) -> list[str]:
+    """Return the most frequent characters, up to ``COVERAGE``.
+
+    Raises:
+        CorpusError: no text.
+    """
+    if not counts:
+        raise CorpusError("no-text")
+    ranked = counts.most_common()
+    before = accumulate((count for _, count in ranked), initial=0)
+    return [character for (character, _), n in zip(ranked, before) if n < COVERAGE * counts.total()]
+
+
+def _learn_characters(lines: Iterable[str], names: list[str], size: int) -> models.Model:
+    """Single characters: BPE without merges."""
+    alphabet = _alphabet(Counter(chain.from_iterable(lines)))[:size]
+    vocabulary = {name: id for id, name in enumerate([*names, *sorted(alphabet)])}
+    return models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>", byte_fallback=True)
 
 
 def _learn_bpe(lines: Iterable[str], names: list[str], size: int) -> models.Model:

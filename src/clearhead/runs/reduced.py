@@ -1,0 +1,61 @@
+"""Weights in fewer bits on disk: bf16, or 8-bit whole numbers with a scale for each row. In memory they are fp32."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Storage = Literal["fp32", "bf16", "int8"]
+SCALE = ".scale"
+"""What the scales of a tensor's rows are called, behind its own name."""
+LARGEST = 127
+
+
+def reduced(weights: Mapping[str, Tensor], storage: Storage) -> dict[str, Tensor]:
+    """Return fp32 ``weights`` as they are stored.
+
+    "int8": each row of a matrix, (R, ...) as numbers from -127 to 127, times a bf16 scale that makes its largest number
+    127; what has one dimension, biases and norms, stays fp32. "bf16": everything rounded.
+    """
+    match storage:
+        case "fp32":
+            return dict(weights)
+        case "bf16":
+            return {name: weight.bfloat16() for name, weight in weights.items()}
+    stored: dict[str, Tensor] = {}
+    for name, weight in weights.items():
+        if weight.dim() < 2:
+            stored[name] = weight
+            continue
+        rows = weight.flatten(1)
+        scale = (rows.abs().amax(dim=1) / LARGEST).bfloat16()
+        whole = (rows / scale.float().clamp(min=torch.finfo(torch.float32).tiny)[:, None]).round()
+        stored[name] = whole.clamp(-LARGEST, LARGEST).to(torch.int8).view_as(weight)
+        stored[name + SCALE] = scale
+    return stored
+
+
+def restored(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return stored weights in fp32; those that were fp32 are not copied."""
+    weights: dict[str, Tensor] = {}
+    for name, tensor in stored.items():
+        if tensor.dtype == torch.int8:
+            scale = stored[name + SCALE].float()
+            weights[name] = tensor.float() * scale.view(-1, *[1] * (tensor.dim() - 1))
+        elif not name.endswith(SCALE):
+            weights[name] = tensor.float()
+    return weights
+
+
+def wrong_storage(dtypes: Mapping[str, str], shapes: Mapping[str, list[int]]) -> str | None:
+    """Return the first tensor that is stored in none of these ways; ``dtypes`` as safetensors names them."""
+    for name, dtype in dtypes.items():
+        scaled = dtypes.get(name + SCALE) == "BF16" and shapes[name + SCALE] == shapes[name][:1]
+        is_scale = name.endswith(SCALE) and dtypes.get(name.removesuffix(SCALE)) == "I8"
+        if is_scale or dtype in ("F32", "BF16") or (dtype == "I8" and len(shapes[name]) > 1 and scaled):
+            continue
+        return name
+    return None
