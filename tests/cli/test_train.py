@@ -16,6 +16,7 @@ from clearhead.cli import run
 from clearhead.cli.recipe import Flags, config_from, find_recipe, language_of
 from clearhead.cli.stop import StopRequest
 from clearhead.errors import UsageError
+from clearhead.runs.files import hold_folder
 
 
 def events(out):
@@ -73,6 +74,22 @@ def test_a_run_is_not_replaced_unasked(trained, corpus, tmp_path, capsys, train_
     assert "a run is there already" in capsys.readouterr().err
     assert run(train_arguments(corpus, out, "--overwrite", steps=3)) == 0
     assert events(out)[-1]["step"] == 3
+
+
+def test_two_trainings_do_not_share_a_folder(trained, corpus, tmp_path, capsys, train_arguments):
+    out = tmp_path / "run"
+    shutil.copytree(trained, out)
+    before = sorted((path, path.stat().st_mtime_ns) for path in out.rglob("*"))
+    with hold_folder(out):
+        for how in ("--resume", "--overwrite"):
+            assert run([*train_arguments(corpus, out, steps=3), how]) == 2
+            assert "another process trains here" in capsys.readouterr().err
+    assert sorted((path, path.stat().st_mtime_ns) for path in out.rglob("*")) == before
+    with hold_folder(out):  # those two let go
+        pass
+    with hold_folder(tmp_path / "new"):
+        assert (tmp_path / "new").is_dir()
+    assert not (tmp_path / "new").exists()  # nothing came into it
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
 
@@ -265,6 +266,15 @@ def test_a_loaded_translator_equals_the_one_that_was_stored(translator, tokenize
     run.write_weights({name: weight for name, weight in weights.items() if name != lost})
     with pytest.raises(ClearheadError, match=lost):
         Translator.load(tmp_path / "run", "cpu")
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_weights_that_give_no_number_are_said(model, tokenizers, search):
+    broken = copy.deepcopy(model)
+    with torch.no_grad():
+        broken.encoder.layers[0].feed_forward.w_1.weight[0, 0] = torch.nan
+    with pytest.raises(RunError, match="sentence 3"):
+        Translator(broken, tokenizers, device="cpu")(["", " ", "A dog runs."], decoding=SEARCHES[search])
 
 
 def test_the_defaults_are_those_of_the_config(model, tokenizers):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from clearhead.cli.stop import StopRequest
 from clearhead.config import RunConfig, Source
 from clearhead.errors import ClearheadError
 from clearhead.runs.checkpoints import checkpoint_path
+from clearhead.runs.files import hold_folder
 from clearhead.runs.folder import RunFolder
 from clearhead.runs.log import EventLog, read_log
 from clearhead.training.events import Event, Finished, Saved, Validated
@@ -39,6 +42,11 @@ def carry_out(config: RunConfig, out: Path, *, resume: bool, overwrite: bool, de
         import torch
 
         torch.set_num_threads(threads)
+    with hold_folder(out) if os.environ.get("RANK", "0") == "0" else nullcontext():
+        return _train(config, out, resume, overwrite, device)
+
+
+def _train(config: RunConfig, out: Path, resume: bool, overwrite: bool, device: str) -> int:
     stop = StopRequest()
     training = open_training(
         config,

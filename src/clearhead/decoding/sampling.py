@@ -33,7 +33,7 @@ def sampler(draws: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: floa
         cumulative = probs.cumsum(-1)
         # A draw of 24 bits times the total stays below the total in 53, so that no token of probability 0 is hit.
         target = draws[rows, position].double().unsqueeze(1) * cumulative[:, -1:]
-        place = torch.searchsorted(cumulative, target, right=True)
+        place = torch.searchsorted(cumulative, target, right=True).clamp(max=probs.shape[-1] - 1)  # where all is NaN
         return tokens.gather(1, place).squeeze(1)
 
     return choose

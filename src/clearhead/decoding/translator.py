@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from clearhead.decoding.problem import Problem, pad_prefixes
 from clearhead.decoding.sampling import sampler, uniforms
 from clearhead.decoding.scoring import score_pairs
 from clearhead.device import choose_device
-from clearhead.errors import CorpusError, UsageError
+from clearhead.errors import CorpusError, RunError, UsageError
 from clearhead.models.interface import Seq2Seq
 from clearhead.runs.load import load_run
 from clearhead.text.sentences import split_sentences
@@ -177,6 +178,7 @@ class Translator:
             UsageError: a prefix is longer than its translation may be, or there are not as many as sentences; more
                 hypotheses are asked for than beams.
             ConfigError: the tokenizer has no such tag.
+            RunError: what the weights amount to is not a number.
         """
         sources = [source] if isinstance(source, str) else list(source)
         prefixes = [prefix] * len(sources) if isinstance(prefix, str) else list(prefix)
@@ -287,6 +289,8 @@ class Translator:
         found: list[list[Hypothesis]] = [[] for _ in parts]
         for rows in _batches([len(part.src) for part in parts], decoding.batch_tokens // beams):
             for i, hypotheses in zip(rows, self._search([parts[i] for i in rows], decoding, first)):
+                if not hypotheses or math.isnan(hypotheses[0].log_prob):
+                    raise RunError("not-a-number", line=first + parts[i].sentence)
                 found[i] = hypotheses
         return found
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clearhead.errors import MachineError, RunError
+from clearhead.errors import MachineError, RunError, UsageError
 
 JSON_LIMIT_BYTES = 64 * 2**20
 """The largest JSON or TOML file that is read into memory; a folder from elsewhere must not eat all of it."""
@@ -65,6 +65,38 @@ def make_folder(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
     for folder in reversed(missing):
         sync_folder(folder.parent)
+
+
+@contextmanager
+def hold_folder(path: Path) -> Iterator[None]:
+    """Keep ``path`` for this process: made where it is missing, and gone again if nothing came into it.
+
+    The system lets go of it when the process ends, however it ends. (Windows has no such lock, and none is held.)
+
+    Raises:
+        UsageError: another process keeps it.
+        MachineError: the disk is full or cannot be written.
+    """
+    if os.name != "posix" or (os.path.lexists(path) and not os.path.isdir(path)):
+        yield  # whoever makes the run says what is wrong with a file in its place
+        return
+    import fcntl
+
+    with disk_errors(path, 0, partial_path(path)):
+        make_folder(path)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError("run-in-use", path=path) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(descriptor)
+        with suppress(OSError):
+            path.rmdir()
 
 
 def sync_folder(path: Path) -> None:
