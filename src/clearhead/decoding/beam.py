@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -100,6 +102,27 @@ class _Beams:
         return found
 
 
+class BeamStep(NamedTuple):
+    """What one step of a search looked at, for whoever watches; n sentences are still searched.
+
+    position: from 0.
+    logits: (n * W, V) what the model says of each live hypothesis's next token.
+    beams, tokens: (n, 2 * W) the continuations looked at, likeliest first: of which live hypothesis, by which token.
+    log_probs, scores: (n, 2 * W) of the whole hypotheses; -inf where there was none to continue.
+    ended: (n, 2 * W) bool, whether it finishes a hypothesis.
+    going: (n, W) the continuations that live on, by their places.
+    """
+
+    position: int
+    logits: Tensor
+    beams: Tensor
+    tokens: Tensor
+    log_probs: Tensor
+    scores: Tensor
+    ended: Tensor
+    going: Tensor
+
+
 @torch.no_grad()
 def beam_search(
     model: Seq2Seq,
@@ -108,6 +131,7 @@ def beam_search(
     alpha: float = 0.6,
     n_best: int = 1,
     exhaustive: bool = False,
+    watch: Callable[[BeamStep], None] | None = None,
 ) -> list[list[Hypothesis]]:
     """Return the ``n_best`` hypotheses of each sentence, best first (Wu et al. 2016, section 7, without coverage).
 
@@ -117,7 +141,7 @@ def beam_search(
     normalises it at the limit, the most that it can still reach: then nothing that could have won is given up.
     Hypotheses that the limit leaves unfinished come behind the finished ones.
 
-    alpha: exponent of the length penalty; n_best: at most beam_size.
+    alpha: exponent of the length penalty; n_best: at most beam_size; watch: told of every step.
     """
     n, device = len(problem.limits), problem.limits.device
     sentences, limits = torch.arange(n, device=device), problem.limits
@@ -142,6 +166,9 @@ def beam_search(
         ended = is_end & (torch.arange(2 * beam_size, device=device) < beam_size)
         kept = kept.best_of(grown.only(ended), alpha)
         going = is_end.to(torch.uint8).argsort(dim=1, stable=True)[:, :beam_size]
+        if watch is not None:
+            scores = grown.scores(alpha)
+            watch(BeamStep(position, logits, beams, tokens, grown.log_probs, scores, ended, going))
         live, beams = grown.take(going), beams.gather(1, going)
 
         at_limit = position >= limits

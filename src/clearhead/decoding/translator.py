@@ -225,7 +225,7 @@ class Translator:
         """
         decoding, src, tgt = decoding or self.decoding, self.tokenizers.src, self.tokenizers.tgt
         pairs = list(pairs)
-        front = [*src.start_ids, *([src.tag_id(tag)] if tag else [])]
+        front = self.front_ids(tag)
         sources = [[*front, *ids, src.eos_id] for ids in src.encode_batch([source for source, _ in pairs])]
         targets = [[*ids, tgt.eos_id] for ids in tgt.encode_batch([target for _, target in pairs])]
         lengths = [max(map(len, pair)) for pair in zip(sources, targets)]
@@ -234,7 +234,7 @@ class Translator:
                 raise CorpusError("pair-too-long", line=line, tokens=length, limit=self.model.max_positions)
         scored: list[Hypothesis | None] = [None] * len(pairs)
         for rows in _batches(lengths, decoding.batch_tokens):
-            batch = self._teacher_batch([sources[i] for i in rows], [targets[i] for i in rows])
+            batch = self.teacher_batch([sources[i] for i in rows], [targets[i] for i in rows])
             with self.device.autocast():
                 for i, hypothesis in zip(rows, score_pairs(self.model, batch, decoding.length_penalty)):
                     scored[i] = hypothesis
@@ -242,11 +242,21 @@ class Translator:
 
     # --- from text to parts
 
+    def front_ids(self, tag: str = "") -> list[int]:
+        """Return what stands in front of a source for the encoder: the language tag, and what the model wants there."""
+        src = self.tokenizers.src
+        return [*src.start_ids, *([src.tag_id(tag)] if tag else [])]
+
+    def limit(self, tokens: int, decoding: DecodingConfig) -> int:
+        """Return how many tokens the translation of so many may have, eos not counted."""
+        limit = min(tokens + decoding.max_extra_tokens, self.model.max_positions - 1)
+        return min(limit, decoding.max_tokens or limit)
+
     def _parts(
         self, sources: Sequence[str], prefixes: Sequence[str], tag: str, decoding: DecodingConfig, first: int
     ) -> Iterator[_Part]:
         src, tgt = self.tokenizers.src, self.tokenizers.tgt
-        front = [*src.start_ids, *([src.tag_id(tag)] if tag else [])]
+        front = self.front_ids(tag)
         longest = self.model.max_positions - 1 - len(front)
         encoded = zip(src.encode_batch(sources), tgt.encode_batch(prefixes))
         for sentence, (source, (ids, prefix)) in enumerate(zip(sources, encoded)):
@@ -256,8 +266,7 @@ class Translator:
                 [ids] if len(ids) <= longest else self._split(source, len(ids), longest, decoding, first + sentence)
             )
             for number, piece in enumerate(pieces):
-                limit = min(len(piece) + decoding.max_extra_tokens, self.model.max_positions - 1)
-                limit = min(limit, decoding.max_tokens or limit)
+                limit = self.limit(len(piece), decoding)
                 start = prefix if number == 0 else []
                 if len(start) > limit:
                     raise UsageError("prefix-too-long", line=first + sentence, tokens=len(start), limit=limit)
@@ -299,14 +308,8 @@ class Translator:
         assert not getattr(self.model, "training", False), "the model went back to training: make a new Translator"
         device, alpha, n_best = self.device.name, decoding.length_penalty, decoding.n_best
         with self.device.autocast():
-            problem = Problem(
-                memory=self.model.encode(*self._padded([part.src for part in parts], self.tokenizers.src.pad_id)),
-                limits=torch.tensor([part.limit for part in parts], device=device),
-                prefixes=pad_prefixes([part.prefix for part in parts], device),
-                forbidden=self._forbidden,
-                decoder_start_id=self.tokenizers.tgt.decoder_start_id,
-                eos_id=self.tokenizers.tgt.eos_id,
-            )
+            sources, prefixes = [part.src for part in parts], [part.prefix for part in parts]
+            problem = self.problem(sources, prefixes, [part.limit for part in parts])
             if decoding.sampling:
                 keys = [(first + part.sentence, part.part, draw) for part in parts for draw in range(n_best)]
                 draws = uniforms(decoding.seed, keys, problem.max_length, device)
@@ -318,6 +321,18 @@ class Translator:
                 return [[hypothesis] for hypothesis in greedy_search(self.model, problem, alpha)]
             return beam_search(self.model, problem, decoding.beam_size, alpha, n_best, decoding.exhaustive)
 
+    def problem(self, sources: Sequence[list[int]], prefixes: Sequence[list[int]], limits: Sequence[int]) -> Problem:
+        """Return what a search is asked of ``sources`` (ids with all that the encoder sees), which are read for it."""
+        device = self.device.name
+        return Problem(
+            memory=self.model.encode(*self._padded(sources, self.tokenizers.src.pad_id)),
+            limits=torch.tensor(limits, device=device),
+            prefixes=pad_prefixes(prefixes, device),
+            forbidden=self._forbidden,
+            decoder_start_id=self.tokenizers.tgt.decoder_start_id,
+            eos_id=self.tokenizers.tgt.eos_id,
+        )
+
     def _padded(self, rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
         """Return ``rows`` as ids (N, S) with ``pad_id`` behind each, and their mask (N, S), on the device."""
         lengths = torch.tensor([len(row) for row in rows])
@@ -325,7 +340,8 @@ class Translator:
         ids = torch.tensor([[*row, *[pad_id] * (longest - len(row))] for row in rows])
         return ids.to(self.device.name), (torch.arange(longest) < lengths.unsqueeze(1)).to(self.device.name)
 
-    def _teacher_batch(self, sources: Sequence[list[int]], targets: Sequence[list[int]]) -> Batch:
+    def teacher_batch(self, sources: Sequence[list[int]], targets: Sequence[list[int]]) -> Batch:
+        """Return pairs of ids as a batch: the decoder takes in each target moved by one, behind its start."""
         tgt = self.tokenizers.tgt
         src, src_mask = self._padded(sources, self.tokenizers.src.pad_id)
         tgt_output, tgt_mask = self._padded(targets, tgt.pad_id)

@@ -1,0 +1,137 @@
+"""An explanation as one JSON-able document: words and numbers as they are, tensors in 16 bits, deflated."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from clearhead.inspection.explanation import Beam, Explanation, Outcome, PlacedToken, Step
+from clearhead.inspection.parts import parts
+
+FORMAT = 1
+LARGEST = 32767
+"""Numbers become whole multiples of a 32767th of a tensor's largest magnitude."""
+
+DERIVED = (".scaled", ".concatenated", ".stack")
+"""What one scalar operation gives of what is in the file: scores / sqrt(d_k), z's heads side by side."""
+
+
+def document(
+    explanation: Explanation, run: Mapping[str, Any], config: Mapping[str, Any], **more: Any
+) -> dict[str, Any]:
+    """Return ``explanation`` with what is known of its run; the format is described in docs/formats.md.
+
+    Args:
+        run: name, version, parameters and weights_sha256 of the run.
+        config: the model's config, with the sizes of the vocabularies.
+        more: rivals, ablations, checkpoints, compare: sections that are ready (see ``inspector.py``), and "tensors",
+            arrays by name that they need.
+    """
+    tensors = dict(explanation.tensors)
+    beam, crosses = _beam(explanation.beam)
+    if len(crosses):
+        tensors["beam.cross"] = crosses
+    tensors |= more.pop("tensors", {})
+    table, blob = pack({name: array for name, array in tensors.items() if not name.endswith(DERIVED)})
+    empty: dict[str, Any] = {"rivals": [], "ablations": [], "checkpoints": [], "compare": None}
+    return {
+        "format": FORMAT,
+        "kind": explanation.kind,
+        "run": dict(run),
+        "config": dict(config),
+        "src": {"text": explanation.src_text, "tokens": _tokens(explanation.src)},
+        "tgt": {
+            "text": explanation.tgt_text,
+            "inputs": _tokens(explanation.tgt_inputs),
+            "outputs": _tokens(explanation.tgt_outputs),
+            "log_prob": explanation.log_prob,
+            "score": explanation.score,
+        },
+        "parts": parts(explanation),
+        "tensors": table,
+        "blob": blob,
+        "steps": [_step(step) for step in explanation.steps],
+        "greedy": _outcome(explanation.greedy),
+        "beam": beam,
+        "cache": [each._asdict() for each in explanation.beam.cache] if explanation.beam else [],
+        "labels": [label._asdict() for label in explanation.labels],
+        "contributions": {name: list(values) for name, values in explanation.contributions.items()},
+        **{name: more.get(name, nothing) for name, nothing in empty.items()},
+    }
+
+
+def pack(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, dict[str, Any]], str]:
+    """Return a table of tensors and their bytes, deflated (raw, RFC 1951) and in base 64.
+
+    A number is ``scale`` times its 16-bit integer, which is off by half a ``scale`` at most; zero stays zero. Tensors
+    of the same bytes lie in the file once.
+    """
+    table: dict[str, dict[str, Any]] = {}
+    places: dict[bytes, int] = {}
+    chunks, length = [], 0
+    for name, array in arrays.items():
+        if array.dtype == np.bool_:
+            scale, kind = 1.0, "bool"
+            data = array.astype(np.uint8).tobytes()
+            data += b"\0" * (len(data) % 2)
+        else:
+            largest = float(np.abs(array).max()) if array.size else 0.0
+            scale, kind = (largest / LARGEST or 1.0), "int16"
+            data = np.rint(array.astype(np.float64) / scale).astype("<i2").tobytes()
+        if data not in places:
+            places[data] = length
+            chunks.append(data)
+            length += len(data)
+        table[name] = {"shape": list(array.shape), "dtype": kind, "offset": places[data], "scale": scale}
+    squeezed = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    blob = squeezed.compress(b"".join(chunks)) + squeezed.flush()
+    return table, base64.b64encode(blob).decode()
+
+
+def unpack(table: Mapping[str, Mapping[str, Any]], blob: str) -> dict[str, np.ndarray]:
+    """Return the arrays that ``pack`` was given, rounded to 16 bits."""
+    data = zlib.decompress(base64.b64decode(blob), -zlib.MAX_WBITS)
+    found = {}
+    for name, entry in table.items():
+        kind = np.dtype("<i2") if entry["dtype"] == "int16" else np.dtype(np.uint8)
+        count = int(np.prod(entry["shape"], dtype=np.int64))
+        flat = np.frombuffer(data, kind, count, entry["offset"]).reshape(entry["shape"])
+        found[name] = flat * np.float64(entry["scale"]) if entry["dtype"] == "int16" else flat.astype(np.bool_)
+    return found
+
+
+def _tokens(tokens: tuple[PlacedToken, ...]) -> list[dict[str, Any]]:
+    return [token._asdict() for token in tokens]
+
+
+def _step(step: Step) -> dict[str, Any]:
+    said = {"top": [each._asdict() for each in step.top], "entropy": step.entropy}
+    return said if step.chosen is None else {**said, "chosen": step.chosen, "log_prob": step.log_prob}
+
+
+def _outcome(outcome: Outcome | None) -> dict[str, Any] | None:
+    if outcome is None:
+        return None
+    return {"text": outcome.text, "tokens": list(outcome.tokens), "log_prob": outcome.log_prob, "score": outcome.score}
+
+
+def _beam(beam: Beam | None) -> tuple[dict[str, Any] | None, np.ndarray]:
+    """Return the tree, and the cross-attention (nodes that were asked, L, H, S) that its nodes point into."""
+    if beam is None:
+        return None, np.zeros((0, 0, 0, 0), np.float32)
+    nodes: list[dict[str, Any]] = []
+    crosses: list[np.ndarray] = []
+    for node in beam.nodes:
+        asked = {"top": None, "entropy": None} if node.asked is None else _step(node.asked)
+        row = None
+        if node.cross is not None:
+            row = len(crosses)
+            crosses.append(node.cross)
+        names = ("node", "parent", "step", "id", "text", "log_prob", "score", "kept", "finished")
+        nodes.append({**{name: getattr(node, name) for name in names}, **asked, "cross": row})
+    tree = {"beam_size": beam.beam_size, "length_penalty": beam.length_penalty, "nodes": nodes, "best": beam.best}
+    return tree, np.stack(crosses) if crosses else np.zeros((0, 0, 0, 0), np.float32)

@@ -1,0 +1,63 @@
+"""The drawing of figure 1: the parts that a text went through, in order, each with its equation, section and code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from clearhead.inspection.explanation import Explanation
+
+PARTS = (
+    # pattern of the part's tensors, kind, source, equation, section of Vaswani et al. 2017
+    (r"(?:src|tgt)_embedding", "embedding", "nn/embedding.py:TokenEmbedding", "embedding", "3.4"),
+    (r"(?:src|tgt)_positions", "positions", "nn/positions.py:sinusoids", "positions", "3.5"),
+    (r"(?:src|tgt)_input", "sum", "models/transformer.py:Transformer.encode", "embedding-sum", "3.5"),
+    (r"\w+\.layers\.\d+\.(?:self|cross)_attention", "attention", "nn/attention.py:MultiHeadAttention", "1", "3.2"),
+    (r"\w+\.layers\.\d+\.\w+_residual", "residual", "nn/layers.py:Residual", "add-and-norm", "3.1"),
+    (r"\w+\.layers\.\d+\.feed_forward", "feed_forward", "nn/feed_forward.py:FeedForward", "2", "3.3"),
+    (r"\w+\.layers\.\d+(?:\.forward|\.backward)?", "recurrent", "nn/recurrent.py:Recurrence.step", "recurrence", ""),
+    (r"attention", "recurrent_attention", "nn/recurrent_attention.py:additive_attention", "recurrent-attention", ""),
+    (r"decoder", "combined", "models/recurrent.py:Decoder", "attentional", ""),
+)
+"""What a part is known by. "output" is not here: its logits are not recorded as a tensor."""
+
+
+def parts(explanation: Explanation) -> list[dict[str, Any]]:
+    """Return the parts in the order in which they were computed, with their tensors' shapes.
+
+    "kind" is one of those in ``PARTS``, "norm" (what a pre-norm stack ends in), "labels" or "output".
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, array in _in_order(explanation):
+        part = _part_of(name)
+        if part is not None:
+            path, kind, source, equation, section = part
+            new = {"name": path, "kind": kind, "shapes": {}, "source": source, "equation": equation, "section": section}
+            found.setdefault(path, new)["shapes"][name.removeprefix(path).removeprefix(".") or "output"] = array
+    last = "labels" if explanation.kind == "classifier" else "output"
+    source = "models/classifier.py:Classifier" if last == "labels" else "nn/embedding.py:project"
+    shape = [len(explanation.labels)] if last == "labels" else [len(explanation.steps)]
+    return [
+        *found.values(),
+        {"name": last, "kind": last, "shapes": {"logits": shape}, "source": source, "equation": last, "section": "3.4"},
+    ]
+
+
+def _in_order(explanation: Explanation) -> Iterator[tuple[str, list[int]]]:
+    """Yield the tensors' names and shapes: the source's embedding, the encoder, the target's embedding, the decoder."""
+    ranks = ("src_", "encoder.", "tgt_", "decoder.layers", "attention", "decoder.")
+    names = [name for name in explanation.tensors if name.startswith(ranks)]
+    for rank in ranks:
+        for name in (each for each in names if next(r for r in ranks if each.startswith(r)) == rank):
+            yield name, list(explanation.tensors[name].shape)
+
+
+def _part_of(name: str) -> tuple[str, str, str, str, str] | None:
+    if re.fullmatch(r"(encoder|decoder)\.(stack|output)", name):
+        return name.partition(".")[0] + ".norm", "norm", "nn/layers.py:LayerShape.extra_norm", "norm", "3.1"
+    for pattern, *about in PARTS:
+        path = name if re.fullmatch(pattern, name) else name.rpartition(".")[0]
+        if re.fullmatch(pattern, path):
+            return (path, *about)  # type: ignore[return-value]
+    return None

@@ -1,0 +1,47 @@
+"""Small translators with random weights that are large enough to have opinions, and the text that they read."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+
+from clearhead.config import DecodingConfig, RecurrentConfig, TokenizerConfig, TransformerConfig
+from clearhead.decoding.translator import Translator
+from clearhead.models.build import build_model
+from clearhead.text.tokenizer import TokenizerPair
+
+LINES = [
+    f"{subject} {verb} {thing} {place}."
+    for subject in ("The dog", "A teacher", "My sister", "We", "Nobody")
+    for verb in ("sees", "bought", "will find", "reads")
+    for thing in ("a house", "the old book", "three apples")
+    for place in ("in the garden", "at school", "today")
+]
+TEXT = "My sister reads the old book."
+SIZES = {"d_model": 16, "d_ff": 32, "n_heads": 4, "n_encoder_layers": 2, "n_decoder_layers": 2, "max_positions": 40}
+DECODING = DecodingConfig(beam_size=3, max_tokens=7)
+
+
+@cache
+def tokenizers():
+    return TokenizerPair.train(LINES, LINES, TokenizerConfig(vocabulary_size=400))
+
+
+def transformer(seed=1, **choices):
+    return translator(TransformerConfig(**{**SIZES, "tie": "three-way", **choices}), seed)
+
+
+def recurrent(seed=1, **choices):
+    return translator(RecurrentConfig(**{"d_model": 16, "max_positions": 40, **choices}), seed)
+
+
+def translator(config, seed=1):
+    size = tokenizers().src.vocabulary_size
+    model = build_model(config, size, size, seed=seed).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            spread = 0.3 if weight.dim() == 2 and "embedding" not in name else 0.1
+            weight.add_(torch.randn(weight.shape, generator=generator) * spread)
+    return Translator(model, tokenizers(), DECODING, device="cpu")
