@@ -110,6 +110,23 @@ def test_labels_are_ranked_by_the_likelihood_of_their_words(generator):
             generator.classify_by_prompt("x", ["a"], template)
 
 
+def test_many_texts_at_once_get_what_each_gets_alone(generator, monkeypatch):
+    texts = ["the street", "it", "the animal did not cross the street", "", "was too"]
+    labels, template, examples = ["tired", "cross the street"], "{text} was {label}", [("the animal", "tired")]
+    for shown in (examples, examples * 2, ()):
+        together = generator.score_labels(texts, labels, template, shown)
+        monkeypatch.setattr("clearhead.decoding.generator.BATCH_TOKENS", 30)
+        assert generator.score_labels(texts, labels, template, shown) == [
+            pytest.approx(row, abs=1e-5) for row in together
+        ]
+        monkeypatch.undo()
+        for text, row in zip(texts, together):
+            alone = dict(generator.classify_by_prompt(text, labels, template, shown))
+            assert [alone[label] for label in labels] == pytest.approx(row, abs=1e-5)
+    with pytest.raises(CorpusError, match="tokens"):
+        generator.score_labels(texts, labels, template, examples * 30)
+
+
 def test_streamed_as_at_once(generator):
     for prompt in PROMPTS:
         whole = generator(prompt, max_new_tokens=12)[0][0].text

@@ -19,6 +19,8 @@ from clearhead.models.interface import DecoderState, LanguageModel
 from clearhead.runs.load import load_run
 from clearhead.text.foreign import AnyTokenizer
 
+BATCH_TOKENS = 4096
+"""So many tokens of prompts are read at once."""
 TAIL = 64
 """No character is longer than so many code points."""
 
@@ -169,17 +171,70 @@ class Generator:
             UsageError: the template does not have ``{text}`` and then, at its end, ``{label}``.
             CorpusError: all together is longer than the model's positions.
         """
+        (scores,) = self.score_labels([text], labels, template, examples)
+        return sorted(zip(labels, scores), key=lambda each: -each[1])
+
+    def score_labels(
+        self, texts: Sequence[str], labels: Sequence[str], template: str, examples: Sequence[tuple[str, str]] = ()
+    ) -> list[list[float]]:
+        """Return of each text the log-probability of each label's words; see ``classify_by_prompt``.
+
+        What all prompts begin with, the examples, is read once.
+
+        Raises:
+            UsageError, CorpusError: as ``classify_by_prompt``.
+        """
         if template.count("{text}") != 1 or not template.endswith("{label}"):
             raise UsageError("bad-template", template=template)
-        before = template.removesuffix("{label}")
-        prompt = before.replace("{text}", text)
+        before, eos = template.removesuffix("{label}"), self.tokenizer.eos_id
         shown = [before.replace("{text}", example) + label for example, label in examples]
-        start = [id for ids in self.tokenizer.encode_batch(shown) for id in (self.tokenizer.eos_id, *ids)]
-        space = prompt[len(prompt.rstrip(" ")) :]  # it belongs to the word that follows
-        prompt = prompt.removesuffix(space)
-        start += [self.tokenizer.eos_id, *self.tokenizer.encode(prompt)]
-        scores = self.score_ids(start, [self._continued(prompt, space + label) for label in labels])
-        return sorted(zip(labels, scores), key=lambda each: -each[1])
+        shared = [id for ids in self.tokenizer.encode_batch(shown) for id in (eos, *ids)]
+        space = before[len(before.rstrip(" ")) :]  # it belongs to the word that follows
+        prompts, continuations = [], []
+        for text in texts:
+            prompt = before.replace("{text}", text).removesuffix(space)
+            prompts += [[eos, *self.tokenizer.encode(prompt)]] * len(labels)
+            continuations += [self._continued(prompt, space + label) for label in labels]
+        scores = self._score_behind(shared, prompts, continuations)
+        return [scores[i : i + len(labels)] for i in range(0, len(scores), len(labels))]
+
+    @torch.no_grad()
+    def _score_behind(
+        self, shared: Sequence[int], prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]
+    ) -> list[float]:
+        """Return the log-probability of each continuation behind its prompt, all of them behind ``shared``."""
+        rows = [[*prompt, *more] for prompt, more in zip(prompts, continuations)]
+        longest = len(shared) + max(map(len, rows), default=0)
+        if longest - 1 > self.model.max_positions:
+            raise CorpusError("prompt-too-long", tokens=longest, limit=self.model.max_positions)
+        scores = [0.0] * len(rows)
+        order = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
+        while order:
+            size = max(1, BATCH_TOKENS // (len(shared) + len(rows[order[0]])))
+            chunk, order = order[:size], order[size:]
+            width = len(rows[chunk[0]]) - 1
+            ids = [[*rows[row][:-1], *[self.tokenizer.pad_id] * (width + 1 - len(rows[row]))] for row in chunk]
+            asked = [
+                (place, len(prompts[row]) - 1 + at, token)
+                for place, row in enumerate(chunk)
+                for at, token in enumerate(continuations[row])
+            ]
+            row_of, position, target = torch.tensor(asked, device=self.device.name).reshape(-1, 3).T
+            with self.device.autocast():
+                state = self._behind(shared, len(chunk), longest - 1)
+                hidden, _ = self.model.step(torch.tensor(ids, device=self.device.name), state)
+                log_probs = self.model.project(hidden[row_of, position]).float().log_softmax(-1)  # (N, V)
+            for (place, _, _), each in zip(asked, log_probs.gather(1, target[:, None])[:, 0].tolist()):
+                scores[chunk[place]] += each
+        return scores
+
+    def _behind(self, shared: Sequence[int], rows: int, max_length: int) -> DecoderState:
+        """Return a state of so many rows that have all taken in ``shared``."""
+        if not shared:
+            return self.model.start(rows, max_length)
+        ids = torch.tensor([shared], device=self.device.name)
+        _, state = self.model.step(ids, self.model.start(1, max_length))
+        return state.select(torch.zeros(rows, dtype=torch.int64, device=self.device.name))
 
     @torch.no_grad()
     def score_ids(self, start: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[float]:
