@@ -26,7 +26,7 @@ NonNegative = Annotated[int, Field(ge=0)]
 Layers = Annotated[int, Field(gt=0, le=1000)]
 """More would be a config from elsewhere that is to cost memory, even without weights."""
 Activation = Literal["relu", "gelu", "gelu-tanh", "silu", "swiglu"]
-Positions = Literal["sinusoidal", "sinusoidal-halves", "learned"]
+Positions = Literal["sinusoidal", "sinusoidal-halves", "learned", "none", "counted", "normalised"]
 
 
 class Section(BaseModel):
@@ -178,14 +178,16 @@ class StackConfig(Section):
     """Inner width of the position-wise feed-forward network."""
     n_heads: Positive = 8
     """Number of attention heads; d_k = d_v = d_model / n_heads."""
-    norm: Literal["post", "pre"] = "post"
-    """Where layer normalisation sits: after the residual sum (the paper) or before the sublayer."""
+    norm: Literal["post", "pre", "none", "batch"] = "post"
+    """Where layer normalisation sits: after the residual sum (the paper) or before the sublayer. An encoder-decoder may
+    do without, or with batch normalisation after the sum (then micro-batches are part of the result)."""
     norm_epsilon: Annotated[float, Field(gt=0.0)] = 1e-5
     """What layer normalisation adds to the variance."""
     activation: Activation = "relu"
     """The feed-forward network's non-linearity; "gelu-tanh" is GPT's approximation."""
     positions: Positions = "sinusoidal"
-    """Sines and cosines in turn (the paper), all sines before all cosines (Marian), or learned vectors."""
+    """Sines and cosines in turn (the paper), all sines before all cosines (Marian), or learned vectors; to see what
+    they are for, none, or the position's number in the first coordinate, as it is or over ``max_positions``."""
     max_positions: Positive = 1024
     """The longest sequence, in tokens, that the model takes."""
     dropout: Probability = 0.1
@@ -208,6 +210,13 @@ class TransformerConfig(StackConfig):
     kind: Literal["transformer"] = "transformer"
     n_encoder_layers: Layers = 6
     n_decoder_layers: Layers = 6
+    residual: bool = True
+    """Whether a sublayer's input is added to its output; False to see what that is for."""
+    attention_scale: bool = True
+    """Whether scores of attention are divided by sqrt(d_k); False to see what that is for."""
+    causal_mask: bool = True
+    """Whether in training a target position is kept from seeing later ones; False to see a model cheat: it sees the
+    words that it is to foretell, and in decoding there are none."""
     tie: Literal["three-way", "two-way", "none"] = "three-way"
     """Which share one matrix: both embeddings and the output (three-way), target embedding and output (two-way)."""
     scale_embedding: bool = True
@@ -269,6 +278,7 @@ class EncoderConfig(StackConfig):
     d_ff: Positive = 3072
     n_heads: Positive = 12
     n_layers: Layers = 12
+    norm: Literal["post", "pre"] = "post"
     norm_epsilon: Annotated[float, Field(gt=0.0)] = 1e-12
     activation: Activation = "gelu"
     positions: Positions = "learned"
@@ -446,6 +456,8 @@ class TrainingConfig(Section):
     """Weights that stay as they are, by patterns of their names ("body.*")."""
     max_steps: Positive = 20_000
     """Updates of the weights; training ends here at the latest."""
+    max_minutes: Annotated[float, Field(ge=0.0)] = 0.0
+    """Training ends after so many minutes of updates, validations and checkpoints not counted; 0 for never."""
     batch_tokens: Positive = 4096
     """Size of an update: rows times the longest side, over all processes and micro-batches. Part of the result."""
     micro_batch_tokens: Positive | Literal["auto"] = "auto"

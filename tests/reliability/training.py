@@ -24,7 +24,7 @@ SETTINGS = {
     "training.average_last": 3, "training.patience": 0,
 }  # fmt: skip
 """Several micro-batches a step, several epochs, and neither logs, validations nor checkpoints at the same steps."""
-TIMES = {"time", "tokens_per_s", "elapsed_s", "remaining_s"}
+TIMES = {"time", "tokens_per_s", "elapsed_s", "remaining_s", "training_s"}
 
 
 def write_corpus(folder: Path) -> Path:
@@ -68,7 +68,7 @@ def outcome(run: Path) -> dict[str, object]:
 
 def state_of(checkpoint: Path) -> dict[str, Any]:
     content = json.loads((checkpoint / "state.json").read_text())
-    del content["state"]["elapsed_s"], content["state"]["since"]["seconds"]
+    del content["state"]["elapsed_s"], content["state"]["training_s"], content["state"]["since"]["seconds"]
     return content
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 TRANSFORMER = {"d_model": 16, "d_ff": 32, "n_heads": 2, "n_encoder_layers": 1, "n_decoder_layers": 1}
 RECURRENT = {"kind": "recurrent", "d_model": 16}
+BATCH_NORM = {**TRANSFORMER, "norm": "batch"}
 BAHDANAU = {**RECURRENT, "cell": "gru", "attention": "additive", "attends": "before"}
 
 
@@ -69,7 +71,7 @@ def test_the_events_of_a_training(corpus):
 
 @pytest.mark.parametrize(
     ("model", "stop_after"),
-    [*((TRANSFORMER, step) for step in (1, 3, 5, 7, 10)), (RECURRENT, 5), (BAHDANAU, 7)],
+    [*((TRANSFORMER, step) for step in (1, 3, 5, 7, 10)), (RECURRENT, 5), (BAHDANAU, 7), (BATCH_NORM, 3)],
 )
 def test_stopped_and_gone_on_with_equals_uninterrupted_bit_for_bit(corpus, model, stop_after):
     wanted = config(corpus, model=model)
@@ -86,7 +88,7 @@ def test_stopped_and_gone_on_with_equals_uninterrupted_bit_for_bit(corpus, model
         a, b = (load_checkpoint(checkpoint_path(t.run, step)) for t in (whole, second))
         assert all(torch.equal(a.optimizer[name], b.optimizer[name]) for name in a.optimizer)
         for state in (a.state, b.state):
-            del state["elapsed_s"], state["since"]["seconds"]
+            del state["elapsed_s"], state["training_s"], state["since"]["seconds"]
         assert a.state == b.state
 
 
@@ -152,6 +154,23 @@ def test_patience_ends_a_training_that_no_longer_gets_better(corpus):
     training = open_training(config(corpus, *settings, "training.validate_metric=bleu"), corpus / "run")
     last = list(training.events())[-1]
     assert last.reason == "patience" and last.step == 3
+
+
+def test_a_budget_of_minutes_counts_updates_alone_and_survives_a_stop(corpus, monkeypatch):
+    """By a clock that goes on by a second whenever it is looked at: an update takes one, a validation none."""
+    seconds = itertools.count()
+    monkeypatch.setattr("clearhead.training.loop.time.perf_counter", lambda: float(next(seconds)))
+    wanted = config(corpus, "training.max_minutes=0.1", "training.validate_every=2")
+    whole = list(open_training(wanted, corpus / "whole").events())
+    assert (whole[-1].reason, whole[-1].step, whole[-1].training_s) == ("max-minutes", 6, 6.0)
+    assert [(e.step, e.training_s) for e in whole if isinstance(e, Validated)] == [(2, 2.0), (4, 4.0), (6, 6.0)]
+    assert [e.remaining_s for e in whole if isinstance(e, Progress)][-3:] == [2.0, 1.0, 0.0]
+    first = open_training(wanted, corpus / "cut", should_stop=lambda: first.position.step >= 4)
+    assert [*first.events()][-1].reason == "interrupted"
+    second = list(open_training(wanted, corpus / "cut", resume=True).events())
+    assert (second[-1].reason, second[-1].step) == ("max-minutes", 6)
+    third = list(open_training(wanted, corpus / "cut", resume=True).events())
+    assert [type(e) for e in third] == [Started, Finished] and third[-1].step == 6
 
 
 def test_a_step_that_is_not_finite_changes_nothing_and_ten_end_the_training(corpus):

@@ -26,7 +26,8 @@ from clearhead.training.events import (
 class ProgressDisplay:
     """Shows training events; used as ``with ProgressDisplay() as display: display(event)``."""
 
-    def __init__(self) -> None:
+    def __init__(self, label: str = "training") -> None:
+        self.label = label
         self.bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -50,7 +51,7 @@ class ProgressDisplay:
         """Show ``event``."""
         self.validations += isinstance(event, Validated)
         if isinstance(event, Started):
-            self.task = self.bar.add_task("training", total=event.max_steps, completed=event.step, numbers="")
+            self.task = self.bar.add_task(self.label, total=event.max_steps, completed=event.step, numbers="")
         if isinstance(event, Progress) and self.task is not None:
             self.bar.update(self.task, completed=event.step, numbers=numbers(event))
             if not self.bar.disable:
@@ -64,6 +65,10 @@ def _machinery(event: Started) -> str:
     return f"{processes}{event.threads} {'thread' if event.threads == 1 else 'threads'}"
 
 
+def _minutes(event: Started) -> str:
+    return f", for {event.max_minutes:g} minutes at most" if event.max_minutes else ""
+
+
 def numbers(event: Progress) -> str:
     """Return the figures that stand beside the bar."""
     return f"loss {event.loss:.3f}  {event.tokens_per_s:,.0f} {event.unit}/s  {clock(event.remaining_s)} left"
@@ -75,7 +80,7 @@ def lines(event: Event, validations: int = 0) -> list[str]:
         case Started():
             return [
                 f"{event.parameters:,} parameters; {event.train_pairs:,} training and {event.valid_pairs:,} validation "
-                f"pairs; {_machinery(event)}; from step {event.step} to {event.max_steps}"
+                f"pairs; {_machinery(event)}; from step {event.step} to {event.max_steps}{_minutes(event)}"
             ]
         case Progress():
             return [f"step {event.step}  epoch {event.epoch}  {numbers(event)}"]

@@ -75,6 +75,12 @@ def _sentences(path: Path) -> list[str]:
         raise
 
 
+def weights_sha256(run: Path) -> str:
+    """Return what a run's weights are known by."""
+    with open(run / MODEL, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def test_set_name(src: Path) -> str:
     """Return the test set's name: the file's without its language ("test_2016_flickr.en" -> "test_2016_flickr")."""
     name = src.name.removesuffix(".gz")
@@ -103,10 +109,8 @@ def evaluate_run(
     scores = score(hypotheses, references, config.evaluation, config.languages.tgt)
     evaluations = run / "evaluations"
     evaluations.mkdir(exist_ok=True)
-    with open(run / MODEL, "rb") as file:
-        weights_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     paths = evaluations / f"{name}.hyp.txt", evaluations / f"{name}.json"
-    done = Evaluation(run, config, hypotheses, scores, seconds, weights_sha256, *paths)
+    done = Evaluation(run, config, hypotheses, scores, seconds, weights_sha256(run), *paths)
     lines = "".join(" ".join(line.split("\n")) + "\n" for line in hypotheses)
     done.hyp_path.write_text(lines, encoding="utf-8", newline="\n")
     done.scores_path.write_text(json.dumps(done.to_dict(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

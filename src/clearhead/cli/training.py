@@ -32,8 +32,24 @@ class CorporaRead:
     valid: dict[str, Any]
 
 
-def carry_out(config: RunConfig, out: Path, *, resume: bool, overwrite: bool, device: str, threads: int | None) -> int:
+def carry_out(
+    config: RunConfig,
+    out: Path,
+    *,
+    resume: bool,
+    overwrite: bool,
+    device: str,
+    threads: int | None,
+    label: str = "training",
+    again: str = "clearhead train --resume --out {out}",
+) -> int:
     """Train, telling stderr, the log and the report what happens; return the exit code: 0, 130 or 143.
+
+    Args:
+        config, out, resume, overwrite, device: see ``open_training``.
+        threads: processor threads; None for as many as there are.
+        label: what stands beside the bar.
+        again: the command that goes on with a training that was stopped.
 
     Raises:
         ClearheadError: whatever is wrong with config, corpora, run folder or machine.
@@ -43,10 +59,10 @@ def carry_out(config: RunConfig, out: Path, *, resume: bool, overwrite: bool, de
 
         torch.set_num_threads(threads)
     with hold_folder(out) if os.environ.get("RANK", "0") == "0" else nullcontext():
-        return _train(config, out, resume, overwrite, device)
+        return _train(config, out, resume, overwrite, device, label, again)
 
 
-def _train(config: RunConfig, out: Path, resume: bool, overwrite: bool, device: str) -> int:
+def _train(config: RunConfig, out: Path, resume: bool, overwrite: bool, device: str, label: str, again: str) -> int:
     stop = StopRequest()
     training = open_training(
         config,
@@ -65,13 +81,13 @@ def _train(config: RunConfig, out: Path, resume: bool, overwrite: bool, device: 
     for line in opening_lines(training):
         print(line, file=sys.stderr)
     record = Record(training.run, _begin_log(training))
-    with stop, ProgressDisplay() as display:
+    with stop, ProgressDisplay(label) as display:
         for event in training.events():
             record(event)
             display(event)
     record.close()
     if stop():
-        print(f"stopped; to go on: clearhead train --resume --out {out}", file=sys.stderr)
+        print(f"stopped; to go on: {again.format(out=out)}", file=sys.stderr)
     return stop.exit_code
 
 

@@ -22,7 +22,7 @@ from clearhead.nn.attention import AttentionCore, MultiHeadAttention
 from clearhead.nn.embedding import TokenEmbedding
 from clearhead.nn.feed_forward import FeedForward
 from clearhead.nn.layers import Residual
-from clearhead.nn.positions import LearnedPositions, SinusoidalPositions
+from clearhead.nn.positions import CountedPositions, LearnedPositions, SinusoidalPositions
 from clearhead.nn.recurrent import Recurrence
 from clearhead.nn.recurrent_attention import RecurrentAttentionCore
 
@@ -120,7 +120,7 @@ def _watched(module: nn.Module, paths: list[str], trace: Trace) -> Iterator[tupl
             yield module, lambda args, _, result: _residual(trace, path, module, args[0], result)
         case TokenEmbedding():
             yield module, lambda args, _, vectors: trace.put(_next(trace, paths), vectors)
-        case SinusoidalPositions() | LearnedPositions():
+        case SinusoidalPositions() | LearnedPositions() | CountedPositions():
             yield module, lambda args, _, vectors: trace.put(path, vectors if vectors.dim() > 2 else vectors[None])
         case Encoder() | Decoder():
             yield module.norm, _in_and_out(trace, f"{path}.stack", f"{path}.output")
@@ -182,7 +182,7 @@ def _softmax(scores: Tensor, may: Tensor) -> Tensor:
 def _residual(trace: Trace, path: str, module: Residual, x: Tensor, result: Tensor) -> None:
     """Record add and norm, x and result (B, T, D); the sublayer has been recorded before."""
     y = trace.calls[f"{path.removesuffix('_residual')}.output"][-1]
-    total = x + y.view_as(x)
+    total = module.add(x, y.view_as(x))
     trace.put(f"{path}.input", x)
     if module.pre_norm:
         trace.put(f"{path}.normed", module.norm(x))

@@ -343,7 +343,10 @@ BART_FIELDS: Table = {
     "attention_dropout": ("attention_dropout", 0.0),
     "activation_dropout": ("feed_forward_dropout", 0.0),
 }
-BOTH = {"kind": "transformer", "norm": "post", "norm_epsilon": 1e-5, "tie": "three-way"}
+BOTH = {
+    **{"kind": "transformer", "norm": "post", "norm_epsilon": 1e-5, "tie": "three-way"},
+    **{"residual": True, "attention_scale": True, "causal_mask": True},
+}
 BART_DEMANDS = {
     "normalize_before": (False,),
     "add_final_layer_norm": (False,),

@@ -61,12 +61,17 @@ def build_model(config: ModelConfig, src_vocabulary_size: int, tgt_vocabulary_si
 
 
 def named_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Return each weight once under its name (tied ones under the first), detached: what a run folder stores."""
-    return {name: weight.detach() for name, weight in model.named_parameters()}
+    """Return each weight once under its name (tied ones under the first), detached: what a run folder stores.
+
+    The running statistics of batch normalisation are among them; what a model can work out for itself is not.
+    """
+    kept = model.state_dict().keys()
+    buffers = [(name, buffer) for name, buffer in model.named_buffers() if name in kept]
+    return {name: weight.detach() for name, weight in [*model.named_parameters(), *buffers]}
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Copy ``weights`` into ``model``; names and shapes are the caller's to check."""
     with torch.no_grad():
-        for name, weight in model.named_parameters():
+        for name, weight in named_weights(model).items():
             weight.copy_(weights[name])

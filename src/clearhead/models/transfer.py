@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 import torch
 from torch import Tensor, nn
 
+from clearhead.models.build import named_weights
+
 RENAMED = (
     ("", ""),
     ("", "body."),  # an encoder's stands by itself in a translator, as a body in what was pretrained
@@ -42,7 +44,7 @@ def transfer(model: nn.Module, weights: Mapping[str, Tensor]) -> Taken:
     taken: dict[str, str] = {}
     left: dict[str, str] = {}
     with torch.no_grad():
-        for name, weight in model.named_parameters():
+        for name, weight in named_weights(model).items():
             names = [theirs + name.removeprefix(ours) for ours, theirs in RENAMED if name.startswith(ours)]
             there = [other for other in names if other in weights]
             fits = [other for other in there if weights[other].shape == weight.shape]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ class Transformer(nn.Module):
         self.config = config
         self.vocabulary_size = tgt_vocabulary_size
         self.max_positions = config.max_positions
-        shape = layer_shape(config)
+        shape = replace(layer_shape(config), residual=config.residual, attention_scale=config.attention_scale)
         self.src_embedding = TokenEmbedding(src_vocabulary_size, config.d_model, config.scale_embedding)
         if config.tie == "three-way":
             self.tgt_embedding = self.src_embedding
@@ -57,7 +57,7 @@ class Transformer(nn.Module):
         """Read N sentences: src (N, S) ids, src_mask (N, S) bool, True where a token is."""
         positions = self.src_positions(torch.arange(src.shape[1], device=src.device))
         x = self.dropout(self.src_norm(self.src_embedding(src) + positions))  # (N, S, D)
-        return Memory(self.encoder(x, padding_mask(src_mask)), src_mask)
+        return Memory(self.encoder(x, padding_mask(src_mask), src_mask), src_mask)
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the decoder's hidden vectors (B, T, D) for the whole target at once (teacher forcing)."""
@@ -65,8 +65,8 @@ class Transformer(nn.Module):
         length = batch.tgt_input.shape[1]
         x = self._embed_target(batch.tgt_input, torch.arange(length, device=batch.tgt_input.device))  # (B, T, D)
         # Padding lies behind every token, so the causal mask hides it from all that matters.
-        mask = causal_mask(length, device=x.device)
-        return self.decoder(x, memory.hidden, mask, padding_mask(memory.mask))
+        mask = causal_mask(length, device=x.device) if self.config.causal_mask else padding_mask(batch.tgt_mask)
+        return self.decoder(x, memory.hidden, mask, padding_mask(memory.mask), batch.tgt_mask)
 
     def start(self, memory: Memory, max_length: int, rows_per_sentence: int = 1) -> TransformerState:
         """Return a state of N * rows_per_sentence rows with room for max_length tokens each."""
@@ -102,10 +102,10 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList(EncoderLayer(shape) for _ in range(n_layers))
         self.norm = shape.extra_norm()
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor, is_token: Tensor | None = None) -> Tensor:
         """Return the memory (N, S, D) of x (N, S, D)."""
         for layer in self.layers:
-            x = layer(x, mask)
+            x = layer(x, mask, is_token)
         return self.norm(x)
 
 
@@ -117,10 +117,10 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(shape) for _ in range(n_layers))
         self.norm = shape.extra_norm()
 
-    def forward(self, x: Tensor, memory: Tensor, mask: Tensor, memory_mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor, memory_mask: Tensor, is_token: Tensor) -> Tensor:
         """Return the hidden vectors (B, T, D) of x (B, T, D) over memory (B, S, D)."""
         for layer in self.layers:
-            x = layer(x, memory, mask, memory_mask)
+            x = layer(x, memory, mask, memory_mask, is_token)
         return self.norm(x)
 
     def step(self, x: Tensor, past: Past, crosses: list[CrossCache], place: StepPlace) -> Tensor:
@@ -161,7 +161,7 @@ def layer_shape(config: StackConfig) -> LayerShape:
         d_model=config.d_model,
         d_ff=config.d_ff,
         n_heads=config.n_heads,
-        pre_norm=config.norm == "pre",
+        placement=config.norm,
         activation=config.activation,
         dropout=config.dropout,
         attention_dropout=config.attention_dropout,

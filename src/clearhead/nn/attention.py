@@ -70,11 +70,14 @@ class MultiHeadAttention(nn.Module):
 
     MultiHead(Q, K, V) = Concat(head_1, ..., head_h) W_O, head_i = Attention(Q W_Q_i, K W_K_i, V W_V_i).
     The heads' matrices lie side by side in one W_Q, W_K, W_V each. Departure: the projections have biases.
+
+    scaled: False to do without 1/sqrt(d_k): the queries are multiplied by sqrt(d_k), which undoes what the core does.
     """
 
-    def __init__(self, d_model: int, n_heads: int, dropout_p: float = 0.0) -> None:
+    def __init__(self, d_model: int, n_heads: int, dropout_p: float = 0.0, scaled: bool = True) -> None:
         super().__init__()
         self.n_heads = n_heads
+        self.scaled = scaled
         self.w_q = nn.Linear(d_model, d_model)
         self.w_k = nn.Linear(d_model, d_model)
         self.w_v = nn.Linear(d_model, d_model)
@@ -88,7 +91,8 @@ class MultiHeadAttention(nn.Module):
 
     def queries(self, x: Tensor) -> Tensor:
         """Return x W_Q by heads, (B, T, D) -> (B, H, T, K)."""
-        return self._split(self.w_q(x))
+        q = self._split(self.w_q(x))
+        return q if self.scaled else q * math.sqrt(q.shape[-1])
 
     def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Return memory W_K and memory W_V by heads, (B, S, D) -> (B, H, S, K)."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from clearhead.kernels import functions as kernels
 from clearhead.nn.attention import MultiHeadAttention
+from clearhead.nn.batch_norm import BatchNorm
 from clearhead.nn.cache import CrossCache, SelfCache, StepPlace
 from clearhead.nn.dropout import Dropout, next_key
 from clearhead.nn.feed_forward import FeedForward
@@ -21,24 +22,36 @@ class LayerShape:
     d_model: int
     d_ff: int
     n_heads: int
-    pre_norm: bool
+    placement: str
     activation: str
     dropout: float
     attention_dropout: float
     feed_forward_dropout: float
     norm_epsilon: float = 1e-5
+    residual: bool = True
+    attention_scale: bool = True
+
+    @property
+    def pre_norm(self) -> bool:
+        """Whether sublayers' inputs are normalised, in place of their sums."""
+        return self.placement == "pre"
 
     def attention(self) -> MultiHeadAttention:
         """Return a new multi-head attention of this shape."""
-        return MultiHeadAttention(self.d_model, self.n_heads, self.attention_dropout)
+        return MultiHeadAttention(self.d_model, self.n_heads, self.attention_dropout, self.attention_scale)
 
     def feed_forward(self) -> FeedForward:
         """Return a new feed-forward network of this shape."""
         return FeedForward(self.d_model, self.d_ff, self.activation, self.feed_forward_dropout)
 
-    def residual(self) -> Residual:
+    def add_and_norm(self) -> Residual:
         """Return a new residual connection of this shape."""
-        return Residual(self.d_model, self.pre_norm, self.dropout, self.norm_epsilon)
+        match self.placement:
+            case "batch":
+                return Residual(BatchNorm(self.d_model, self.norm_epsilon), self)
+            case "none":
+                return Residual(nn.Identity(), self)
+        return Residual(self.norm(), self)
 
     def norm(self) -> nn.LayerNorm:
         """Return a new layer normalisation of this shape."""
@@ -52,24 +65,33 @@ class LayerShape:
 class Residual(nn.Module):
     """Add and norm around a sublayer (Vaswani et al. 2017, sections 3.1 and 5.4).
 
-    Post-norm, the paper's: LayerNorm(x + Dropout(sublayer(x))). Pre-norm: x + Dropout(sublayer(LayerNorm(x))).
+    Post-norm, the paper's: LayerNorm(x + Dropout(sublayer(x))). Pre-norm: x + Dropout(sublayer(LayerNorm(x))). What has
+    another normalisation, or none, has it where post-norm has it; what has no residual connection goes without x +.
     """
 
-    def __init__(self, d_model: int, pre_norm: bool, dropout_p: float, epsilon: float = 1e-5) -> None:
+    def __init__(self, norm: nn.Module, shape: LayerShape) -> None:
         super().__init__()
-        self.pre_norm = pre_norm
-        self.norm = nn.LayerNorm(d_model, epsilon)
-        self.dropout = Dropout(dropout_p)
+        self.placement = shape.placement
+        self.pre_norm = shape.pre_norm
+        self.adds = shape.residual
+        self.norm = norm
+        self.dropout = Dropout(shape.dropout)
 
-    def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return x (B, T, D) with the sublayer's word added, normalised."""
+    def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor], is_token: Tensor | None = None) -> Tensor:
+        """Return x (B, T, D) with the sublayer's word added, normalised; is_token: see ``BatchNorm``."""
         if self.pre_norm:
-            return x + self.dropout(sublayer(self.norm(x)))
+            return self.add(x, self.dropout(sublayer(self.norm(x))))
         y = sublayer(x)
-        if kernels.can_add_norm(x, y):
+        if self.placement == "post" and self.adds and kernels.can_add_norm(x, y):
             p = self.dropout.p if self.training else 0.0
+            assert isinstance(self.norm, nn.LayerNorm)
             return kernels.add_norm(x, y, self.norm, p, next_key() if p else 0)
-        return self.norm(x + self.dropout(y))
+        y = self.add(x, self.dropout(y))
+        return self.norm(y, is_token) if self.placement == "batch" else self.norm(y)
+
+    def add(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return x + y, or y where there is no residual connection."""
+        return x + y if self.adds else y
 
 
 class EncoderLayer(nn.Module):
@@ -78,14 +100,17 @@ class EncoderLayer(nn.Module):
     def __init__(self, shape: LayerShape) -> None:
         super().__init__()
         self.self_attention = shape.attention()
-        self.self_attention_residual = shape.residual()
+        self.self_attention_residual = shape.add_and_norm()
         self.feed_forward = shape.feed_forward()
-        self.feed_forward_residual = shape.residual()
+        self.feed_forward_residual = shape.add_and_norm()
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return the layer's output, (B, S, D) -> (B, S, D); mask: broadcastable to (B, H, S, S)."""
-        x = self.self_attention_residual(x, lambda y: self.self_attention(y, y, mask))
-        return self.feed_forward_residual(x, self.feed_forward)
+    def forward(self, x: Tensor, mask: Tensor, is_token: Tensor | None = None) -> Tensor:
+        """Return the layer's output, (B, S, D) -> (B, S, D).
+
+        mask: broadcastable to (B, H, S, S); is_token: (B, S), asked by batch normalisation alone.
+        """
+        x = self.self_attention_residual(x, lambda y: self.self_attention(y, y, mask), is_token)
+        return self.feed_forward_residual(x, self.feed_forward, is_token)
 
     def step(self, x: Tensor, past: SelfCache, place: StepPlace) -> Tensor:
         """Return the layer's output for the next n positions of R rows, (R, n, D) -> (R, n, D); ``past`` takes them in.
@@ -102,20 +127,23 @@ class DecoderLayer(nn.Module):
     def __init__(self, shape: LayerShape) -> None:
         super().__init__()
         self.self_attention = shape.attention()
-        self.self_attention_residual = shape.residual()
+        self.self_attention_residual = shape.add_and_norm()
         self.cross_attention = shape.attention()
-        self.cross_attention_residual = shape.residual()
+        self.cross_attention_residual = shape.add_and_norm()
         self.feed_forward = shape.feed_forward()
-        self.feed_forward_residual = shape.residual()
+        self.feed_forward_residual = shape.add_and_norm()
 
-    def forward(self, x: Tensor, memory: Tensor, mask: Tensor, memory_mask: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, memory: Tensor, mask: Tensor, memory_mask: Tensor, is_token: Tensor | None = None
+    ) -> Tensor:
         """Return the layer's output for all positions at once, (B, T, D) -> (B, T, D).
 
-        memory: (B, S, D); mask: broadcastable to (B, H, T, T); memory_mask: broadcastable to (B, H, T, S).
+        memory: (B, S, D); mask: broadcastable to (B, H, T, T); memory_mask: broadcastable to (B, H, T, S); is_token:
+        (B, T), asked by batch normalisation alone.
         """
-        x = self.self_attention_residual(x, lambda y: self.self_attention(y, y, mask))
-        x = self.cross_attention_residual(x, lambda y: self.cross_attention(y, memory, memory_mask))
-        return self.feed_forward_residual(x, self.feed_forward)
+        x = self.self_attention_residual(x, lambda y: self.self_attention(y, y, mask), is_token)
+        x = self.cross_attention_residual(x, lambda y: self.cross_attention(y, memory, memory_mask), is_token)
+        return self.feed_forward_residual(x, self.feed_forward, is_token)
 
     def step(self, x: Tensor, past: SelfCache, memory: CrossCache, place: StepPlace) -> Tensor:
         """Return the layer's output for the next n positions of R rows, (R, n, D) -> (R, n, D); ``past`` takes them in.

@@ -1,4 +1,4 @@
-"""Where a token stands: sinusoidal positions, in turn or in halves, and learned ones."""
+"""Where a token stands: sinusoidal positions, in turn or in halves, learned ones, and what could stand in for them."""
 
 from __future__ import annotations
 
@@ -51,8 +51,31 @@ class LearnedPositions(nn.Module):
         return nn.functional.embedding(positions, self.table)
 
 
+class CountedPositions(nn.Module):
+    """A position's number times ``unit`` in the first coordinate, 0 in all others; nobody's model.
+
+    unit: 1.0 for the count itself, which outgrows the embedding; 1 / max_positions for one that stays below 1 (not
+        1 / length: how long a target will be is not known while it is being written); 0.0 for no positions at all.
+    """
+
+    def __init__(self, d_model: int, unit: float) -> None:
+        super().__init__()
+        self.d_model = d_model
+        self.unit = unit
+
+    def forward(self, positions: Tensor) -> Tensor:
+        """Return the vectors of positions (...), counted from 0: (..., D)."""
+        return nn.functional.pad(positions.float().unsqueeze(-1) * self.unit, (0, self.d_model - 1))
+
+
 def make_positions(kind: str, max_positions: int, d_model: int) -> nn.Module:
-    """Return new positions: "sinusoidal", "sinusoidal-halves" or "learned"."""
-    if kind == "learned":
-        return LearnedPositions(max_positions, d_model)
-    return SinusoidalPositions(max_positions, d_model, halves=kind == "sinusoidal-halves")
+    """Return new positions of a ``kind`` that the config names."""
+    match kind:
+        case "learned":
+            return LearnedPositions(max_positions, d_model)
+        case "sinusoidal" | "sinusoidal-halves":
+            return SinusoidalPositions(max_positions, d_model, halves=kind == "sinusoidal-halves")
+        case "none" | "counted" | "normalised":
+            unit = {"none": 0.0, "counted": 1.0, "normalised": 1.0 / max_positions}[kind]
+            return CountedPositions(d_model, unit)
+    raise AssertionError(kind)

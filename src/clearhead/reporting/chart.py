@@ -23,8 +23,8 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 class Series:
     """One line of a chart.
 
-    label: what the legend says, a key of ``WORDS``.
-    points: (step, value), steps rising; a value that is not finite is left out.
+    label: what the legend says, a key of ``WORDS``, or a name where it is ``named``.
+    points: (x, value), x rising; a value that is not finite is left out.
     marks: draw each point, as for the few values of validations.
     best: the point to ring, if any.
     """
@@ -33,6 +33,12 @@ class Series:
     points: Sequence[Point]
     marks: bool = False
     best: Point | None = None
+    named: bool = False
+
+    @property
+    def said(self) -> str:
+        """The label as markup."""
+        return escape(self.label) if self.named else both(self.label)
 
 
 @dataclass(frozen=True)
@@ -52,15 +58,23 @@ class Scale:
         return self.start + (value - low) / (high - low) * (self.end - self.start)
 
 
-def line_chart(title: str, unit: str, series: Sequence[Series], log: bool = False, empty: str = "no-values") -> str:
+def line_chart(
+    title: str,
+    unit: str,
+    series: Sequence[Series],
+    log: bool = False,
+    empty: str = "no-values",
+    x_unit: str = "step",
+) -> str:
     """Return a figure: title, legend with the values (the last ones, or those under the pointer) and the chart.
 
     Args:
         title, unit: keys of ``WORDS``; the chart's name and what its y axis counts.
-        series: the lines over the step.
+        series: the lines.
         log: a logarithmic y axis (where all values are above 0), which shows a loss's late, small gains;
             the straight one begins at 0.
         empty: key of what to say where there is no point to draw.
+        x_unit: key of what the x axis counts.
     """
     shown = [replace(each, points=thin_out(each.points)) for each in series]
     shown = [each for each in shown if each.points]
@@ -81,13 +95,13 @@ def line_chart(title: str, unit: str, series: Sequence[Series], log: bool = Fals
         _y_axis(y_scale, y_ticks, 10.0**power),
         _x_axis(x_scale),
         f'<text class="unit" x="0" y="16">{both(unit, "tspan")}{remark}</text>',
-        f'<text class="unit" x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{both("step", "tspan")}</text>',
+        f'<text class="unit" x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{both(x_unit, "tspan")}</text>',
         *(_line(number, each, x_scale, y_scale) for number, each in enumerate(shown)),
     ]
-    points = [[(*_place(x_scale(x), y_scale(y)), f"{x:,.0f}", read_out(y)) for x, y in each.points] for each in shown]
+    points = [[(*_place(x_scale(x), y_scale(y)), _whole(x), read_out(y)) for x, y in each.points] for each in shown]
     data = escape(json.dumps(points, separators=(",", ":"), ensure_ascii=False))
     return (
-        f'<figure class="chart"><figcaption>{head}{_legend(shown, last_step)}</figcaption>'
+        f'<figure class="chart"><figcaption>{head}{_legend(shown, last_step, x_unit)}</figcaption>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" data-points="{data}">{"".join(drawn)}</svg></figure>'
     )
 
@@ -189,10 +203,10 @@ def _line(number: int, series: Series, x_scale: Scale, y_scale: Scale) -> str:
     return f'<g class="s{number}">{"".join(parts)}</g>'
 
 
-def _legend(series: Sequence[Series], last_step: float) -> str:
+def _legend(series: Sequence[Series], last: float, x_unit: str) -> str:
     """The legend with each line's last value; the page's script puts those under the pointer in their place."""
     items = "".join(
-        f'<li class="s{number}"><i></i>{both(each.label)} <b>{read_out(each.points[-1][1])}</b></li>'
+        f'<li class="s{number}"><i></i>{each.said} <b>{read_out(each.points[-1][1])}</b></li>'
         for number, each in enumerate(series)
     )
     items += "".join(
@@ -200,7 +214,12 @@ def _legend(series: Sequence[Series], last_step: float) -> str:
         for number, each in enumerate(series)
         if each.best is not None
     )
-    return f'<ul class="legend">{items}<li class="at">{both("step")} <b>{last_step:,.0f}</b></li></ul>'
+    return f'<ul class="legend">{items}<li class="at">{both(x_unit)} <b>{_whole(last)}</b></li></ul>'
+
+
+def _whole(x: float) -> str:
+    """A place on the x axis: in whole numbers, but where they are few."""
+    return f"{x:,.0f}" if x == round(x) or x >= 100 else read_out(x)
 
 
 def _place(x: float, y: float) -> tuple[float, float]:

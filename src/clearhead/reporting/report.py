@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
-import os
 import re
-from contextlib import suppress
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from clearhead import errors
-from clearhead.errors import MachineError
 from clearhead.reporting.chart import Series, line_chart, read_out
 from clearhead.reporting.history import Event, History, SampleHistory, Saying
 from clearhead.reporting.page import page
+from clearhead.reporting.parts import fact_list, lang_of, section, spans, tile, write_page
 from clearhead.reporting.words import WORDS, both, duration
 
 SHOWN_SENTENCES = 12
@@ -53,18 +50,7 @@ def write_report(
     Raises:
         MachineError: the disk is full or the file cannot be written.
     """
-    path = Path(path)
-    content = report(title, config, events, scores, lost, language).encode("utf-8", "replace")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise MachineError("no-room", path=path, needed_mb=len(content) / 1e6) from error
-        raise MachineError("cannot-write", path=path, problem=error.strerror) from error
+    write_page(Path(path), report(title, config, events, scores, lost, language))
 
 
 def report(
@@ -79,24 +65,19 @@ def report(
     history = History(events)
     sections = [
         _tiles(history, scores),
-        _section("curves", _charts(history, str(config.get("task", "translation"))), hint="chart-hint"),
-        _section("scores", f'<div class="card">{_scores(history, scores)}</div>'),
-        _section("samples", _samples(history, config), hint="samples-hint"),
-        _section("data", f'<div class="card">{_data(history, lost)}</div>'),
-        _section("config", f'<div class="card config">{_config(config)}</div>'),
+        section("curves", _charts(history, str(config.get("task", "translation"))), hint="chart-hint"),
+        section("scores", f'<div class="card">{_scores(history, scores)}</div>'),
+        section("samples", _samples(history, config), hint="samples-hint"),
+        section("data", f'<div class="card">{_data(history, lost)}</div>'),
+        section("config", f'<div class="card config">{_config(config)}</div>'),
         _footer(history),
     ]
     return page(title, _header(title, history, config), "\n".join(sections), language)
 
 
-def _section(key: str, body: str, hint: str = "") -> str:
-    said = f'<p class="hint">{both(hint)}</p>' if hint else ""
-    return f"<section><h2>{both(key)}</h2>{said}{body}</section>"
-
-
 def _header(title: str, history: History, config: dict[str, Any]) -> str:
     state = history.finished.get("reason") or ("running" if history.events else "waiting")
-    kind = "done" if state in ("max-steps", "patience") else "busy"
+    kind = "done" if state in ("max-steps", "max-minutes", "patience") else "busy"
     chip = both(state) if state in WORDS["en"] else escape(str(state))
     facts = [f'<span class="chip {kind}">{chip}</span>']
     languages = config.get("languages") or {}
@@ -115,36 +96,32 @@ def _tiles(history: History, scores: dict[str, Any] | None) -> str:
     if scores:
         lead = scores[scores["headline"]]
         under = f"{both('interval')} {lead['mean']:.1f}\u00a0±\u00a0{lead['interval']:.1f}"
-        tiles.append(_tile(escape(lead["name"]), f"{lead['value']:.1f}", under))
+        tiles.append(tile(escape(lead["name"]), f"{lead['value']:.1f}", under))
     best = history.best()
     if best and best["scores"].get("loss") is not None:
         loss = best["scores"]["loss"]
         perplexity = read_out(math.exp(min(loss, 700.0)))
         under = both("at-step", step=f"{best['step']:,}", perplexity=perplexity)
-        tiles.append(_tile(both("best-valid"), f"{loss:.3f}", under))
+        tiles.append(tile(both("best-valid"), f"{loss:.3f}", under))
     epoch = history.progress[-1].get("epoch", 0) if history.progress else 0
     of = both("of-steps", max_steps=f"{history.started['max_steps']:,}", epoch=epoch) if history.started else ""
-    tiles.append(_tile(both("progress"), f"{history.step:,}", of))
+    tiles.append(tile(both("progress"), f"{history.step:,}", of))
     tiles.append(_time_tile(history))
     if math.isfinite(history.tokens_per_s):
-        tiles.append(_tile(both("speed"), f"{history.tokens_per_s:,.0f}", both(f"{history.unit} per second")))
+        tiles.append(tile(both("speed"), f"{history.tokens_per_s:,.0f}", both(f"{history.unit} per second")))
     if history.started:
         count = history.started["parameters"]
         value = f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count:,}"
-        tiles.append(_tile(both("parameters"), value, f"{count:,}" if count >= 1e6 else ""))
+        tiles.append(tile(both("parameters"), value, f"{count:,}" if count >= 1e6 else ""))
     return f'<div class="tiles">{"".join(tiles)}</div>'
 
 
-def _tile(name: str, value: str, under: str) -> str:
-    return f"<div><dl><dt>{name}</dt><dd>{value}</dd><dd>{under}</dd></dl></div>"
-
-
 def _time_tile(history: History) -> str:
-    spent = _spans(duration(history.elapsed_s))
+    spent = spans(duration(history.elapsed_s))
     if history.progress and not history.finished:
         left = history.progress[-1].get("remaining_s")
-        return _tile(both("time"), spent, both("remaining", time=duration(left)) if left is not None else "")
-    return _tile(both("time"), spent, both("since", time=_clock(history.events[0])) if history.events else "")
+        return tile(both("time"), spent, both("remaining", time=duration(left)) if left is not None else "")
+    return tile(both("time"), spent, both("since", time=_clock(history.events[0])) if history.events else "")
 
 
 def _charts(history: History, task: str) -> str:
@@ -176,9 +153,9 @@ def _scores(history: History, scores: dict[str, Any] | None) -> str:
         parts.append(_score_table(scores))
     if history.finished.get("scores"):
         pairs = [(_score_name(name), read_out(value)) for name, value in history.finished["scores"].items()]
-        parts.append(f"<h3>{both('valid-scores')}</h3>{_pairs(pairs)}")
+        parts.append(f"<h3>{both('valid-scores')}</h3>{fact_list(pairs)}")
     if history.finished.get("weights"):
-        parts.append(_pairs([(both("weights"), _weights(history.finished["weights"]))]))
+        parts.append(fact_list([(both("weights"), _weights(history.finished["weights"]))]))
     return "".join(parts) or f'<p class="none">{both("no-scores")}</p>'
 
 
@@ -201,8 +178,8 @@ def _score_table(scores: dict[str, Any]) -> str:
         (both("brevity"), f"{scores['brevity_penalty']:.3f}"),
     ]
     notes = [{language: errors.text(code, language) for language in WORDS} for code in scores["notes"]]
-    said = "".join(f'<p class="note">{_spans(note)}</p>' for note in notes)
-    return f'<table class="scores"><thead><tr>{head}</tr></thead>{"".join(rows)}</table>{_pairs(pairs)}{said}'
+    said = "".join(f'<p class="note">{spans(note)}</p>' for note in notes)
+    return f'<table class="scores"><thead><tr>{head}</tr></thead>{"".join(rows)}</table>{fact_list(pairs)}{said}'
 
 
 def _score_name(name: str) -> str:
@@ -220,7 +197,7 @@ def _samples(history: History, config: dict[str, Any]) -> str:
     if not samples:
         return f'<div class="card none">{both("no-samples")}</div>'
     languages = config.get("languages") or {}
-    src, tgt = (_lang(languages.get(side)) for side in ("src", "tgt"))
+    src, tgt = (lang_of(languages.get(side)) for side in ("src", "tgt"))
     return "".join(_sample(sample, src, tgt) for sample in samples)
 
 
@@ -262,7 +239,7 @@ def _data(history: History, lost: dict[str, Any] | None) -> str:
         parts.append(f'<p class="none">{both("no-lost")}</p>')
     if history.started:
         names = {"train-pairs": "train_pairs", "valid-pairs": "valid_pairs"}
-        parts.append(_pairs([(both(key), f"{history.started[name]:,}") for key, name in names.items()]))
+        parts.append(fact_list([(both(key), f"{history.started[name]:,}") for key, name in names.items()]))
     if history.skipped:
         parts.append(f'<p class="note">{both("skipped")}: {history.skipped:,} ({both("skipped-why")})</p>')
     return "".join(parts)
@@ -298,20 +275,6 @@ def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
 def _footer(history: History) -> str:
     newest = both("newest", time=_clock(history.events[-1])) if history.events else ""
     return f"<footer>{newest} {both('offline')}</footer>"
-
-
-def _pairs(pairs: list[tuple[str, str]]) -> str:
-    return f'<dl class="pairs">{"".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in pairs)}</dl>'
-
-
-def _spans(by_language: dict[str, str]) -> str:
-    return "".join(
-        f'<span class="t-{language}" lang="{language}">{escape(text)}</span>' for language, text in by_language.items()
-    )
-
-
-def _lang(tag: Any) -> str:
-    return f' dir="auto" lang="{escape(tag)}"' if isinstance(tag, str) and tag not in ("", "und") else ' dir="auto"'
 
 
 def _clock(event: Event) -> str:

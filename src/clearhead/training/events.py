@@ -19,6 +19,7 @@ class Started:
     threads: int
     processes: int = 1
     micro_batch_tokens: int = 0
+    max_minutes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,14 @@ class Validated:
     """A validation.
 
     scores: "loss" (plain cross-entropy per target token), "perplexity", and where text was decoded "bleu", "chrf".
+    training_s: the time that all updates so far have taken.
     """
 
     step: int
     scores: dict[str, float]
     best: bool
     samples: tuple[Sample, ...] = ()
+    training_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -107,13 +110,14 @@ class NotUsed:
 
 @dataclass(frozen=True)
 class Finished:
-    """Training is over. reason: "max-steps", "patience" or "interrupted"."""
+    """Training is over. reason: "max-steps", "max-minutes", "patience" or "interrupted"."""
 
     step: int
     reason: str
     elapsed_s: float
     weights: str
     scores: dict[str, float] = field(default_factory=dict)
+    training_s: float = 0.0
 
 
 Event = Started | Progress | Validated | Saved | Skipped | SaveFailed | NotUsed | Finished

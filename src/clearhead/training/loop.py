@@ -115,17 +115,18 @@ class Training:
         """Train, and say what happens as it happens."""
         config = self.config.training
         yield self._started()
-        reason = self._out_of_patience()
+        reason = self._out_of_patience() or self._spent()
         if self.position.validation_due:
             reason = yield from self._settle()
         batches = self._batches()
-        while not reason and self.position.step < config.max_steps:
+        while not reason:
             position, indexes = next(batches)
-            step = position.step + 1
+            step, began = position.step + 1, time.perf_counter()
             rate = learning_rate(config, self.config.model.d_model, step)
             outcome = self._update(indexes, position.epoch, step, rate)
             skipped = 0 if outcome.applied else position.skipped + 1
-            self.position = replace(position, step=step, batch=position.batch + 1, skipped=skipped)
+            spent = position.training_s + time.perf_counter() - began
+            self.position = replace(position, step=step, batch=position.batch + 1, skipped=skipped, training_s=spent)
             if outcome.applied:
                 self.since.add(outcome)
             else:
@@ -134,7 +135,7 @@ class Training:
                 yield self._progress(self.since, rate)
                 self.since = Tally.begin()
             reason = yield from self._settle()
-        yield from self._finish(reason or "max-steps")
+        yield from self._finish(reason)
 
     def _settle(self) -> Generator[Event, None, str]:
         """Validate and save where the step asks for it; return why the training ends here, "" where it goes on.
@@ -142,15 +143,16 @@ class Training:
         A stop does not wait for a validation: resuming makes up for it, so that nothing comes out otherwise.
         """
         config, step = self.config.training, self.position.step
-        due = self.position.validation_due or step % config.validate_every == 0 or step == config.max_steps
+        over = self._spent()
+        due = self.position.validation_due or step % config.validate_every == 0 or bool(over)
         self.position = replace(self.position, validation_due=due)
         if due and not self._asked_to_stop():
             validated = self._validated()
             if validated:
                 yield validated
-        reason = "interrupted" if self._asked_to_stop() else self._out_of_patience()
+        reason = "interrupted" if self._asked_to_stop() else self._out_of_patience() or over
         is_best = self.position.best_step == step
-        if step % config.checkpoint_every == 0 or is_best or reason or step == config.max_steps:
+        if step % config.checkpoint_every == 0 or is_best or reason:
             yield (yield from self._insist(self._saved))
         return reason
 
@@ -172,6 +174,14 @@ class Training:
     def _out_of_patience(self) -> str:
         patience = self.config.training.patience
         return "patience" if patience and self.position.bad_validations >= patience else ""
+
+    def _spent(self) -> str:
+        """Return which budget is spent, "" where there is some left."""
+        config = self.config.training
+        if self.position.step >= config.max_steps:
+            return "max-steps"
+        late = config.max_minutes and self.team.agree(self.position.training_s >= 60.0 * config.max_minutes)
+        return "max-minutes" if late else ""
 
     # --- what the loop is made of
 
@@ -240,12 +250,16 @@ class Training:
             threads=torch.get_num_threads(),
             processes=self.team.size,
             micro_batch_tokens=self.micro_batch_tokens,
+            max_minutes=self.config.training.max_minutes,
         )
 
     def _progress(self, since: Tally, rate: float) -> Progress:
         elapsed = self._elapsed()
-        left = self.config.training.max_steps - self.position.step
+        config = self.config.training
         seconds = time.perf_counter() - since.began
+        left = (config.max_steps - self.position.step) * seconds / since.steps
+        if config.max_minutes:
+            left = min(left, max(0.0, 60.0 * config.max_minutes - self.position.training_s))
         return Progress(
             step=self.position.step,
             epoch=self.position.epoch,
@@ -255,7 +269,7 @@ class Training:
             grad_norm=since.grad_norm / since.steps,
             tokens_per_s=since.tokens / seconds,
             elapsed_s=elapsed,
-            remaining_s=left * seconds / since.steps,
+            remaining_s=left,
             tokens=since.tokens,
             unit=self.task.unit,
         )
@@ -284,7 +298,7 @@ class Training:
         else:
             self.position = replace(self.position, bad_validations=self.position.bad_validations + 1)
         self.position = replace(self.position, validation_due=False)
-        return Validated(self.position.step, scores, best, samples)
+        return Validated(self.position.step, scores, best, samples, self.position.training_s)
 
     def _validate(self) -> tuple[dict[str, float], tuple[Sample, ...]]:
         with self.engine.whole(self.model) as model:
@@ -340,7 +354,7 @@ class Training:
         if reason != "interrupted":
             self._load_weights(self.run.weights())
             scores, _ = self._validate()
-        yield Finished(step, reason, self._elapsed(), what, scores)
+        yield Finished(step, reason, self._elapsed(), what, scores, self.position.training_s)
 
     def _write_weights(self, steps: list[int]) -> None:
         self.run.write_weights(average_weights([checkpoint_path(self.run, step) for step in steps]))

@@ -19,7 +19,7 @@ class Position:
     step: updates made; epoch, batch: the next batch is number ``batch`` of epoch ``epoch``.
     best_step, best: the best validation so far and its score (smaller is better); bad_validations: since then.
     validation_due: the step asks for a validation that a stop did not wait for.
-    skipped: updates in a row that were not finite; elapsed_s: time spent so far.
+    skipped: updates in a row that were not finite; elapsed_s: time spent so far; training_s: the updates' part of it.
     """
 
     step: int = 0
@@ -31,6 +31,7 @@ class Position:
     validation_due: bool = False
     skipped: int = 0
     elapsed_s: float = 0.0
+    training_s: float = 0.0
 
 
 @dataclass

@@ -58,6 +58,8 @@ def open_training(
     keep_freed_memory()
     kernels = library.load() if chosen.name == "cpu" else "PyTorch's own operations"
     team = Team.join(chosen.name)
+    if team.size > 1 and getattr(config.model, "norm", "") == "batch":
+        raise ConfigError("batch-norm-alone", processes=team.size)
     resolved = {
         "root": expand_root(config.data.root),
         "max_tokens": min(config.data.max_tokens, config.model.max_positions),
