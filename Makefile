@@ -37,6 +37,7 @@ check: $(VENV)/.check ## style, types, the direction of imports, and what the pa
 	$(BIN)/python -m zipfile --list $(VENV)/wheel/*.whl | grep -q clearhead/recipes/starter-ko-en.toml
 	$(BIN)/python -m zipfile --list $(VENV)/wheel/*.whl | grep -q clearhead/messages.toml
 	$(BIN)/python -m zipfile --list $(VENV)/wheel/*.whl | grep -q clearhead/kernels/kernels.cpp
+	$(BIN)/python -m zipfile --list $(VENV)/wheel/*.whl | grep -q clearhead/inspection/page/fonts/hangul.woff
 
 format: $(VENV)/.check ## put the sources into the project's style
 	$(BIN)/ruff check --fix .

@@ -72,7 +72,7 @@ def test_what_is_installed_is_what_the_readme_says():
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["requires-python"] == ">=3.11" and "Python 3.11" in (ROOT / ENGLISH).read_text(encoding="utf-8")
-    assert project["license"] == "Apache-2.0" and (ROOT / "LICENSE").exists()
+    assert project["license"] == "Apache-2.0 AND OFL-1.1" and (ROOT / "LICENSE").exists()
     assert (ROOT / "constraints.txt").exists()
 
 

@@ -1,0 +1,88 @@
+// Elements. Text goes in as text, never as markup, whatever it holds.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === "class") element.classList.add(...value.split(" ").filter(Boolean));
+    else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "style")
+      for (const [property, each] of Object.entries(value)) element.style.setProperty(property, each);
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  for (const child of children.flat(Infinity)) {
+    if (child === null || child === undefined || child === false) continue;
+    element.append(child.nodeType ? child : String(child));
+  }
+  return element;
+}
+
+// h("p.hint#id", {attribute: value, onclick: listener}, "text", element, ...)
+export function h(selector, attributes, ...children) {
+  const [, tag, rest] = /^(\w+)(.*)$/.exec(selector);
+  const element = document.createElement(tag);
+  for (const [, mark, name] of rest.matchAll(/([.#])([\w-]+)/g)) {
+    if (mark === "#") element.id = name;
+    else element.classList.add(name);
+  }
+  return fill(element, attributes, children);
+}
+
+export function svg(tag, attributes, ...children) {
+  return fill(document.createElementNS(SVG, tag), attributes, children);
+}
+
+// What is said of a token, a run, a number or a formula: the same in every language.
+export const data = (text, attributes) => h("span.data", attributes, text);
+
+// "d_model", "Q K^T", "x_{i}": subscripts and superscripts of a formula.
+export function math(text) {
+  const found = h("span.math");
+  for (const [piece, mark, braced, plain] of text.matchAll(/([_^])(?:\{([^}]*)\}|(\w))|[^_^]+/g)) {
+    if (mark) found.append(h(mark === "_" ? "sub" : "sup", null, braced ?? plain));
+    else found.append(piece);
+  }
+  return found;
+}
+
+export function table(head, rows, attributes) {
+  return h(
+    "div.scroll",
+    { tabindex: 0, role: "region", "aria-label": attributes?.label },
+    h(
+      "table",
+      { class: attributes?.class },
+      head &&
+        h(
+          "thead",
+          null,
+          h(
+            "tr",
+            null,
+            head.map((cell) => h("th", { scope: "col" }, cell)),
+          ),
+        ),
+      h(
+        "tbody",
+        null,
+        rows.map((row) =>
+          h(
+            "tr",
+            { class: row.mark },
+            row.map((cell) => h("td", null, cell)),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+// A table that is made when somebody opens it: what a picture shows, for those who do not see it.
+export function behind(summary, make) {
+  const details = h("details.behind", null, h("summary", null, summary));
+  details.addEventListener("toggle", () => {
+    if (details.open && details.children.length === 1) details.append(make());
+  });
+  return details;
+}

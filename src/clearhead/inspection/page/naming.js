@@ -1,0 +1,48 @@
+// What the parts of a model and their tensors are called, and which words stand at their rows and columns.
+
+import { t } from "./words.js";
+
+export const label = (token) => token.text.trim() || (token.text ? "␣" : "∅");
+
+export const labels = (tokens) => tokens.map(label);
+
+// The words at the rows of a part: what its queries or vectors belong to.
+export function rowsOf(document, name) {
+  if (document.kind === "language-model")
+    return labels(document.tgt.inputs.length ? document.tgt.inputs : document.src.tokens);
+  const ofSource = name.startsWith("encoder") || name.startsWith("src_") || /cross_attention\.[kv]$/.test(name);
+  return labels(ofSource ? document.src.tokens : document.tgt.inputs);
+}
+
+// The words that an attention looks at.
+export function keysOf(document, part) {
+  return part.includes("cross_attention") || part === "attention"
+    ? labels(document.src.tokens)
+    : rowsOf(document, part);
+}
+
+// "encoder.layers.0.self_attention" -> {stack: "encoder", layer: 0, block: "self_attention"}.
+export function parsed(name) {
+  const found = /^(\w+)\.layers\.(\d+)(?:\.(.+))?$/.exec(name);
+  return found
+    ? { stack: found[1], layer: Number(found[2]), block: found[3] ?? "" }
+    : { stack: name, layer: null, block: "" };
+}
+
+// A part in words: "Encoder · layer 1 · self-attention".
+export function named(part) {
+  const { stack, layer, block } = parsed(part);
+  const words = [t(`part-${stack}`)];
+  if (layer !== null) words.push(t("layer-number", { number: layer + 1 }));
+  if (block)
+    words.push(t(`block-${stack === "decoder" && block === "self_attention" ? "masked_self_attention" : block}`));
+  return words.join(" · ");
+}
+
+// The attentions of a document: their parts' names, in the order of the model.
+export function attentions(document) {
+  return document.parts.filter((part) => part.kind === "attention").map((part) => part.name);
+}
+
+export const heads = (document, part) =>
+  document.tensors[`${part}.weights`]?.shape.length === 3 ? document.tensors[`${part}.weights`].shape[0] : 1;

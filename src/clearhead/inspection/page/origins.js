@@ -1,0 +1,221 @@
+// Where each number comes from: the numbers that it was computed of, and how.
+
+import { range, sum } from "./numbers.js";
+import { parsed } from "./naming.js";
+
+const ref = (name, ...index) => ({ name, index });
+
+// What flows into a block: normalised first where the model is pre-norm.
+function entering(store, block) {
+  return store.has(`${block}_residual.normed`) ? `${block}_residual.normed` : `${block}_residual.input`;
+}
+
+// What was there before a residual connection: the one before it, the layer before it, or the sum with the positions.
+function before(store, residual) {
+  const { stack, layer, block } = parsed(residual);
+  const order = ["self_attention", "cross_attention", "feed_forward"];
+  const own = order.indexOf(block.replace("_residual", ""));
+  const earlier = order
+    .slice(0, own)
+    .reverse()
+    .map((each) => `${stack}.layers.${layer}.${each}_residual.output`);
+  if (layer > 0) earlier.push(`${stack}.layers.${layer - 1}.feed_forward_residual.output`);
+  const side = stack === "encoder" || !store.has("tgt_input") ? "src" : "tgt";
+  return [...earlier, `${side}_input`].find((name) => store.has(name)) ?? null;
+}
+
+// {how: word, formula, head: words, terms: [[cell]], weights: {name, column}}; a cell is a reference, a number or a text.
+// how names a sentence of the words; null where nothing of the document leads further back.
+export function origin(store, { name, index }) {
+  const cut = name.lastIndexOf(".");
+  const [part, what] = [name.slice(0, cut), name.slice(cut + 1)];
+  const rule = part.endsWith("attention")
+    ? ATTENTION[what]
+    : part.endsWith("_residual")
+      ? RESIDUAL[what]
+      : part.endsWith("feed_forward")
+        ? FEED_FORWARD[what]
+        : (OTHER[name] ?? null);
+  return rule ? rule(store, part, index, name) : null;
+}
+
+// y = x W + b: every entry of x has a part in it.
+function linear(store, from, row, weights, column, formula) {
+  const x = store.tensor(from);
+  if (!x) return null;
+  const terms = range(x.shape.at(-1)).map((d) => [ref(from, row, d)]);
+  return { how: "how-linear", formula, head: ["term-input"], terms, weights: { name: weights, column } };
+}
+
+function product(store, a, b, formula, head) {
+  const terms = a.map((left, place) => {
+    const values = [left, b[place]].map((each) => store.tensor(each.name).at(...each.index));
+    return [left, b[place], values[0] * values[1]];
+  });
+  return { how: "how-products", formula, head, terms, total: sum(terms.map((term) => term[2])) };
+}
+
+function projected(letter, query) {
+  return (store, part, [head, row, column]) => {
+    const width = store.tensor(`${part}.${letter}`).shape[2];
+    const from = part.includes("cross_attention") && !query ? "encoder.output" : entering(store, part);
+    return linear(
+      store,
+      from,
+      row,
+      `${part}.w_${letter}`,
+      head * width + column,
+      `${letter}_i = x_i W_${letter.toUpperCase()} + b`,
+    );
+  };
+}
+
+const ATTENTION = {
+  q: projected("q", true),
+  k: projected("k", false),
+  v: projected("v", false),
+  scores: (store, part, [head, i, j]) => {
+    const width = store.tensor(`${part}.q`).shape[2];
+    const [a, b] = ["q", "k"].map((letter, side) =>
+      range(width).map((c) => ref(`${part}.${letter}`, head, side ? j : i, c)),
+    );
+    return product(store, a, b, "q_i · k_j", ["q", "k", "q · k"]);
+  },
+  scaled: (store, part, index) => {
+    const width = store.tensor(`${part}.q`).shape[2];
+    return {
+      how: "how-scaled",
+      formula: "q_i · k_j / √d_k",
+      head: ["q · k", "√d_k"],
+      terms: [[ref(`${part}.scores`, ...index), Math.sqrt(width)]],
+    };
+  },
+  masked: (store, part, [head, i, j]) => {
+    const may = store.tensor(`${part}.mask`).at(i, j) === 1;
+    return {
+      how: may ? "how-seen" : "how-hidden",
+      formula: "q_i · k_j / √d_k + mask_{ij}",
+      head: ["term-scaled", "mask"],
+      terms: [[ref(`${part}.scaled`, head, i, j), may ? 0 : -Infinity]],
+    };
+  },
+  weights: (store, part, [head, i, j]) => {
+    const masked = store.tensor(`${part}.masked`) ?? store.tensor(`${part}.scaled`);
+    const keys = range(masked.shape[2]);
+    const highest = Math.max(...keys.map((key) => masked.at(head, i, key)));
+    const powers = keys.map((key) => Math.exp(masked.at(head, i, key) - highest));
+    const terms = keys.map((key) => [{ key }, ref(masked.name, head, i, key), powers[key], powers[key] / sum(powers)]);
+    return {
+      how: "how-softmax",
+      formula: "e^{s_j − max s} / Σ e^{s − max s}",
+      head: ["term-key", "s_j", "e^{s_j − max}", "term-share"],
+      terms,
+      mark: j,
+    };
+  },
+  z: (store, part, [head, i, c]) => {
+    const keys = range(store.tensor(`${part}.weights`).shape[2]);
+    const a = keys.map((key) => ref(`${part}.weights`, head, i, key));
+    const b = keys.map((key) => ref(`${part}.v`, head, key, c));
+    const found = product(store, a, b, "z_i = Σ_j a_{ij} v_j", ["term-key", "a_{ij}", "v_j", "a_{ij} v_j"]);
+    return { ...found, terms: found.terms.map((term, key) => [{ key }, ...term]) };
+  },
+  concatenated: (store, part, [row, column]) => {
+    const width = store.tensor(`${part}.z`).shape[2];
+    return {
+      how: "how-concatenated",
+      formula: "Concat(z^1, …, z^h)",
+      head: ["z"],
+      terms: [[ref(`${part}.z`, Math.floor(column / width), row, column % width)]],
+    };
+  },
+  output: (store, part, [row, column]) =>
+    linear(store, `${part}.concatenated`, row, `${part}.w_o`, column, "Concat(z) W_O + b"),
+};
+
+// LayerNorm: an entry against the mean and the spread of its vector.
+function normalised(store, from, [row, column]) {
+  const x = store.tensor(from);
+  const values = range(x.shape[1]).map((d) => x.at(row, d));
+  const mean = sum(values) / values.length;
+  const spread = Math.sqrt(sum(values.map((value) => (value - mean) ** 2)) / values.length);
+  const terms = [[ref(from, row, column), mean, spread, (values[column] - mean) / spread]];
+  return { how: "how-normalised", formula: "γ (x − μ) / σ + β", head: ["x", "μ", "σ", "(x − μ) / σ"], terms };
+}
+
+const same = (name, index) => ({ how: "how-same", formula: "x", head: ["x"], terms: [[ref(name, ...index)]] });
+
+const RESIDUAL = {
+  input: (store, part, index) => {
+    const earlier = before(store, part);
+    return earlier && same(earlier, index);
+  },
+  normed: (store, part, index) => normalised(store, `${part}.input`, index),
+  sum: (store, part, index) => ({
+    how: "how-sum",
+    formula: "x + Sublayer(x)",
+    head: ["x", "Sublayer(x)"],
+    terms: [[ref(`${part}.input`, ...index), ref(`${part.replace(/_residual$/, "")}.output`, ...index)]],
+  }),
+  output: (store, part, index) =>
+    store.has(`${part}.normed`) ? same(`${part}.sum`, index) : normalised(store, `${part}.sum`, index),
+};
+
+const FEED_FORWARD = {
+  inner: (store, part, [row, unit]) => linear(store, entering(store, part), row, `${part}.w_1`, unit, "x W_1 + b_1"),
+  gate: (store, part, [row, unit]) =>
+    linear(store, entering(store, part), row, `${part}.w_gate`, unit, "x W_{gate} + b"),
+  activated: (store, part, index) => {
+    const gated = store.has(`${part}.gate`);
+    const terms = [[ref(`${part}.inner`, ...index), ...(gated ? [ref(`${part}.gate`, ...index)] : [])]];
+    const { activation } = store.document.config;
+    const formula = { relu: "max(0, x)", swiglu: "silu(x) · gate" }[activation] ?? `${activation}(x)`;
+    return { how: "how-activated", formula, head: gated ? ["x W_1 + b_1", "gate"] : ["x W_1 + b_1"], terms };
+  },
+  output: (store, part, [row, column]) =>
+    linear(store, `${part}.activated`, row, `${part}.w_2`, column, "FFN(x) = max(0, x W_1 + b_1) W_2 + b_2"),
+};
+
+const OTHER = {};
+for (const [side, stack] of [
+  ["src", "encoder"],
+  ["tgt", "decoder"],
+]) {
+  OTHER[`${side}_input`] = (store, part, index) => ({
+    how: store.document.config.embedding_norm ? "how-sum-normalised" : "how-sum",
+    formula: "E[id] √d + PE",
+    head: ["term-embedding", "term-position"],
+    terms: [
+      [`${side}_embedding`, `${side}_positions`].filter((name) => store.has(name)).map((name) => ref(name, ...index)),
+    ],
+  });
+  OTHER[`${side}_positions`] = (store, part, [row, column]) => {
+    if (store.document.config.positions !== "sinusoidal")
+      return { how: "how-learned-position", formula: "P[pos]", head: [], terms: [] };
+    const width = store.tensor(`${side}_positions`).shape[1];
+    const even = column - (column % 2);
+    return {
+      how: "how-position",
+      formula: `${column % 2 ? "cos" : "sin"}(pos / 10000^{2i / d})`,
+      head: ["pos", "2i", "d", "term-angle"],
+      terms: [[row, even, width, row / 10000 ** (even / width)]],
+      plain: true,
+    };
+  };
+  OTHER[`${side}_embedding`] = (store, part, [row]) => {
+    const tokens = side === "src" ? store.document.src.tokens : store.document.tgt.inputs;
+    return {
+      how: "how-embedding",
+      formula: "E[id] √d",
+      head: ["term-id"],
+      terms: [[tokens[row]?.id ?? 0]],
+      plain: true,
+    };
+  };
+  OTHER[`${stack}.output`] = (store, part, index) => {
+    const layers = store.document.config[`n_${stack}_layers`] ?? store.document.config.n_layers;
+    const last = `${stack}.layers.${layers - 1}.feed_forward_residual.output`;
+    if (!store.has(last)) return null;
+    return store.document.config.norm === "pre" ? normalised(store, last, index) : same(last, index);
+  };
+}

@@ -1,0 +1,79 @@
+// The document's tensors: 16-bit integers, deflated, read on the spot.
+
+import { range } from "./numbers.js";
+
+export class Store {
+  constructor(document, bytes) {
+    this.document = document;
+    this.bytes = bytes;
+    this.views = new Map();
+  }
+
+  static async open(document) {
+    const packed = Uint8Array.from(atob(document.blob), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+    return new Store(document, await new Response(stream).arrayBuffer());
+  }
+
+  has(name) {
+    return this.tensor(name) !== null;
+  }
+
+  // {name, shape, at(...index)}, or null. What one scalar operation gives of another tensor is not in the file.
+  tensor(name) {
+    if (!this.views.has(name)) this.views.set(name, this.stored(name) ?? this.derived(name));
+    return this.views.get(name);
+  }
+
+  stored(name) {
+    const entry = this.document.tensors[name];
+    if (!entry) return null;
+    const { shape, dtype, offset, scale } = entry;
+    const count = shape.reduce((product, size) => product * size, 1);
+    const numbers =
+      dtype === "bool" ? new Uint8Array(this.bytes, offset, count) : new Int16Array(this.bytes, offset, count);
+    const factor = dtype === "bool" ? 1 : scale;
+    return reader(name, shape, (place) => numbers[place] * factor);
+  }
+
+  derived(name) {
+    const cut = name.lastIndexOf(".");
+    const [part, what] = [name.slice(0, cut), name.slice(cut + 1)];
+    if (what === "scaled" || what === "masked") {
+      const scores = this.stored(`${part}.scores`);
+      const mask = what === "masked" ? this.stored(`${part}.mask`) : null;
+      const q = this.stored(`${part}.q`);
+      if (!scores || (!mask && what === "masked")) return null;
+      const divisor = q.shape.length === 3 ? Math.sqrt(q.shape[2]) : 1;
+      const wide = scores.shape.at(-1) * scores.shape.at(-2);
+      const read = (place) => (mask && !mask.flat(place % wide) ? -Infinity : scores.flat(place) / divisor);
+      return reader(name, scores.shape, read);
+    }
+    const z = what === "concatenated" ? this.stored(`${part}.z`) : null;
+    if (!z) return null;
+    const [, length, width] = z.shape;
+    const read = (place) => {
+      const [row, column] = [Math.floor(place / (z.shape[0] * width)), place % (z.shape[0] * width)];
+      return z.at(Math.floor(column / width), row, column % width);
+    };
+    return reader(name, [length, z.shape[0] * width], read);
+  }
+
+  // The matrix (rows, columns) of one head, or of a tensor without heads.
+  matrix(name, head) {
+    const tensor = this.tensor(name);
+    if (!tensor) return null;
+    const [rows, columns] = tensor.shape.slice(-2);
+    const start = tensor.shape.length === 3 ? (head ?? 0) * rows * columns : 0;
+    const value =
+      tensor.shape.length === 3 && head === "mean"
+        ? (i, j) => range(tensor.shape[0]).reduce((total, k) => total + tensor.at(k, i, j), 0) / tensor.shape[0]
+        : (i, j) => tensor.flat(start + i * columns + j);
+    return { name, head, rows, columns, value, row: (i) => range(columns).map((j) => value(i, j)) };
+  }
+}
+
+function reader(name, shape, flat) {
+  const at = (...index) => flat(index.reduce((place, each, axis) => place * shape[axis] + each, 0));
+  return { name, shape, flat, at };
+}

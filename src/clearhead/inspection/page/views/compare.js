@@ -1,0 +1,66 @@
+// Two documents side by side: two runs, or two sentences.
+
+import { attentionChoices, chosenAttention } from "../choices.js";
+import { data, h, table } from "../dom.js";
+import { picture } from "../matrix.js";
+import { label } from "../naming.js";
+import { percent, written } from "../numbers.js";
+import { sentence, t } from "../words.js";
+import { meanEntropy } from "./heads.js";
+
+export function compare(store, other) {
+  return [
+    h("p.lead", null, t("compare-lead")),
+    h(
+      "div.choices",
+      null,
+      store.document.parts.some((part) => part.kind === "attention") &&
+        attentionChoices(store.document, chosenAttention(store.document), true),
+    ),
+    h("div.sides", null, side(store), side(other)),
+  ];
+}
+
+function side(store) {
+  const { document } = store;
+  const rows = document.steps.map((step, place) => {
+    const chosen = document.tgt.outputs[place];
+    return [
+      String(place + 1),
+      data(chosen ? label(chosen) : ""),
+      step.log_prob === undefined ? "–" : percent(Math.exp(step.log_prob)),
+      written(step.entropy),
+    ];
+  });
+  return h(
+    "section.card",
+    null,
+    h("p.eyebrow", null, data(document.run.name ?? "")),
+    h("p.pairing", null, data(document.src.text || document.tgt.text)),
+    document.src.text && h("p.pairing", null, h("b.data", null, document.tgt.text)),
+    document.tgt.score !== undefined && h("p.hint", null, `${t("score")} ${written(document.tgt.score)}`),
+    weights(store),
+    rows.length > 0 &&
+      table([t("step"), t("token"), t("probability"), t("entropy")], rows, { label: t("view-decoding") }),
+  );
+}
+
+function weights(store) {
+  if (store.has("attention.weights")) return shown(store, "attention", 0, chosenRows(store));
+  if (!store.document.parts.some((part) => part.kind === "attention")) return null;
+  const chosen = chosenAttention(store.document);
+  return shown(store, chosen.part, chosen.head, { rows: chosen.rows, columns: chosen.keys });
+}
+
+const chosenRows = ({ document }) => ({
+  rows: document.tgt.inputs.map(label),
+  columns: document.src.tokens.map(label),
+});
+
+function shown(store, part, head, words) {
+  const matrix = store.matrix(`${part}.weights`, head);
+  return [
+    picture({ matrix, labels: words, name: t("matrix-weights"), most: 1 }),
+    h("p.hint", null, sentence("mean-entropy", { value: data(written(meanEntropy(matrix))) })),
+  ];
+}

@@ -1,0 +1,125 @@
+"""Documents for the page's tests: of small models with random weights, and bent into what a test needs."""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+
+import numpy as np
+
+from clearhead.inspection.document import document, pack, unpack
+from clearhead.inspection.explain import explain
+
+from .small import TEXT, recurrent, transformer
+
+RUN = {"name": "small", "version": "0", "parameters": 1, "weights_sha256": "0" * 64}
+
+
+@cache
+def _translated(kind, text, **choices):
+    translator = (transformer if kind == "transformer" else recurrent)(**choices)
+    config = translator.model.config.model_dump(mode="json")
+    return document(explain(translator, text), RUN, {**config, "src_vocabulary": 400, "tgt_vocabulary": 400})
+
+
+def translated(kind="transformer", text=TEXT, **choices):
+    """What a small model with random weights makes of a text; rivals, ablations and checkpoints are made up."""
+    found = copy.deepcopy(_translated(kind, text, **choices))
+    if kind != "transformer":
+        return found
+    attentions = [part["name"] for part in found["parts"] if part["kind"] == "attention"]
+    found["ablations"] = [
+        {
+            "part": part,
+            "head": head,
+            "delta_log_prob": -0.1 * head - 0.5,
+            "translation": "nothing" if head else found["tgt"]["text"],
+        }
+        for part in attentions
+        for head in range(4)
+    ]
+    found["rivals"] = [
+        {
+            "step": step,
+            **{name: each[name] for name in ("id", "text", "log_prob")},
+            "translation": "a rival",
+            "score": -1.5,
+        }
+        for step, said in enumerate(found["steps"])
+        for each in [top for top in said["top"] if top["id"] != said["chosen"]][:3]
+    ]
+    arrays = unpack(found["tensors"], found["blob"])
+    length = len(found["tgt"]["outputs"])
+    arrays["checkpoint.cross"] = np.full((2, 4, length, len(found["src"]["tokens"])), 1 / len(found["src"]["tokens"]))
+    found["tensors"], found["blob"] = pack(arrays)
+    tokens = [{"id": each["id"], "text": each["text"]} for each in found["tgt"]["outputs"]]
+    found["checkpoints"] = [
+        {"step": step, "translation": f"after {step}", "score": -9.0, "tokens": tokens, "cross": "checkpoint.cross"}
+        for step in (0, 100, 200)
+    ]
+    return found
+
+
+def classified():
+    """A classifier's document: the encoder's half of a translation, with labels and contributions."""
+    found = translated()
+    found["kind"] = "classifier"
+    found["parts"] = [part for part in found["parts"] if "decoder" not in part["name"] and "tgt" not in part["name"]]
+    found["parts"][-1] |= {
+        "name": "labels",
+        "kind": "labels",
+        "source": "models/classifier.py:Classifier",
+        "equation": "labels",
+    }
+    length = len(found["src"]["tokens"])
+    found |= {"steps": [], "beam": None, "greedy": None, "cache": [], "rivals": [], "ablations": [], "checkpoints": []}
+    found["tgt"] = {"text": "", "inputs": [], "outputs": [], "log_prob": 0.0, "score": 0.0}
+    found["labels"] = [{"label": "good", "logit": 2.0, "prob": 0.88}, {"label": "bad", "logit": 0.0, "prob": 0.12}]
+    found["contributions"] = {
+        way: [(-1) ** place * place / length for place in range(length)]
+        for way in ("integrated_gradients", "leave_one_out")
+    }
+    return found
+
+
+def said_by(texts):
+    """A document whose source tokens are ``texts``, whatever they hold."""
+    found = translated()
+    start, tokens = 0, []
+    for place in range(len(found["src"]["tokens"])):
+        own = texts[place :: len(found["src"]["tokens"])]
+        whole = " ".join(own)
+        tokens.append({"id": place, "text": whole, "start": start, "end": start + len(whole)})
+        start += len(whole)
+    found["src"] = {"text": "".join(token["text"] for token in tokens), "tokens": tokens}
+    return found
+
+
+def sized(length):
+    """A document of ``length`` x ``length`` tokens; its numbers are drawn, and its weights add up to 1."""
+    found = translated()
+    generator = np.random.default_rng(1)
+    arrays = {}
+    for name, entry in found["tensors"].items():
+        if name in ("beam.cross", "checkpoint.cross"):
+            continue
+        shape = [
+            *entry["shape"][:-2],
+            length,
+            length if name.endswith((".scores", ".weights", ".mask")) else entry["shape"][-1],
+        ]
+        array = generator.normal(size=shape)
+        if name.endswith(".mask"):
+            array = (
+                np.tril(np.ones(shape, bool))
+                if ".self_attention" in name and "decoder" in name
+                else np.ones(shape, bool)
+            )
+        if name.endswith(".weights"):
+            array = np.exp(3 * array) / np.exp(3 * array).sum(-1, keepdims=True)
+        arrays[name] = array.astype(np.float32) if array.dtype != bool else array
+    found["tensors"], found["blob"] = pack(arrays)
+    tokens = [{"id": place, "text": f" word{place}", "start": None, "end": None} for place in range(length)]
+    found["src"] = {"text": " ".join(f"word{place}" for place in range(length)), "tokens": tokens}
+    found["tgt"] = {**found["tgt"], "inputs": tokens, "outputs": tokens}
+    return {**found, "beam": None, "checkpoints": [], "steps": []}

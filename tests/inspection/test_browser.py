@@ -1,0 +1,289 @@
+"""The page in a real browser: Debian's Chromium, headless, driven through a pipe (see chromium.py)."""
+
+import json
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from clearhead.inspection import page
+from clearhead.inspection.document import unpack
+
+from . import chromium
+from .documents import classified, said_by, sized, translated
+from .injections import INJECTIONS
+
+pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium here (Debian: apt-get install chromium)")
+AXE = Path(os.environ.get("CLEARHEAD_AXE", Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"))
+VIEWS = ["model", "tokens", "attention", "heads", "layers", "decoding"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium.chromium() as tab:
+        yield tab
+
+
+@pytest.fixture
+def show(browser, tmp_path):
+    """Open a document's page at a place; give the tab."""
+
+    def opened(document, place="view=model", language="en", served=False, **screen):
+        file = tmp_path / "page.html"
+        file.write_text(page.render(document, language, served), encoding="utf-8")
+        browser.errors.clear()
+        browser.open(f"{file.as_uri()}#{place}", **screen)
+        return browser
+
+    return opened
+
+
+def go(tab, place):
+    tab.run(f"location.hash = {place!r}")
+    tab.run("new Promise((done) => setTimeout(done, 20))")
+
+
+def text(tab):
+    return tab.run("document.getElementById('app').innerText")
+
+
+def test_every_view_is_drawn_in_both_languages_without_asking_anybody(show):
+    tab = show(translated())
+    for view in VIEWS:
+        for language in ("en", "ko"):
+            tab.run(f"document.getElementById('choose-{language}').click()")
+            tab.run(f"document.getElementById('tab-{view}').click()")
+            shown = text(tab)
+            assert page.vocabulary()[language][f"view-{view}"] in shown
+            assert not re.search(
+                r"\?[\w-]+\?|undefined|NaN|\[object", tab.run("document.getElementById('app').innerHTML")
+            )
+            assert tab.run("document.documentElement.lang") == language
+            tab.run("document.querySelectorAll('details').forEach((each) => { each.open = true })")
+    assert tab.errors == []
+    assert [address.split("#")[0] for address in tab.requests] == [tab.run("location.href.split('#')[0]")]
+
+
+def foreign(tab):
+    """What is neither data nor a word of the page's: words in the page, in labels and titles."""
+    return tab.run("""(() => {
+      const walk = document.createTreeWalker(document.getElementById('app'), NodeFilter.SHOW_TEXT);
+      let all = '';
+      for (let node = walk.nextNode(); node; node = walk.nextNode()) {
+        if (!node.parentElement.closest('.data, .math, code, option')) all += ` ${node.textContent}`;
+      }
+      for (const each of document.querySelectorAll('#app [aria-label], #app [title]')) {
+        all += ` ${each.getAttribute('aria-label') ?? ''} ${each.getAttribute('title') ?? ''}`;
+      }
+      for (const each of document.querySelectorAll('#app option')) {
+        if (!/^\\d+ /.test(each.textContent)) all += ` ${each.textContent}`;
+      }
+      for (let before = ''; before !== all; ) [before, all] = [all, all.replace(/⟦[^⟦⟧]*⟧/gs, '')];
+      return [...all.matchAll(/[^ ]*\\p{L}{2,}[^ ]*/gu)].map((found) => found[0]);
+    })()""")
+
+
+def test_nothing_is_left_untranslated(show, monkeypatch):
+    """Every word of a made-up language stands in brackets; what has none comes from somewhere else."""
+    marked = {key: f"⟦{value}⟧" for key, value in page.vocabulary()["en"].items()}
+    monkeypatch.setattr(page, "vocabulary", lambda: {"en": marked, "ko": marked})
+    places = [f"view={view}" for view in VIEWS] + [
+        "view=model&block=encoder.layers.0.self_attention",
+        "view=heads&tour=3",
+    ]
+    places += [
+        f"view=attention&follow=encoder.layers.1.self_attention.{what}:0.1.2"
+        for what in ("q", "scores", "weights", "z")
+    ]
+    tab = show(translated())
+    for place in places:
+        go(tab, place)
+        tab.run("document.querySelectorAll('details').forEach((each) => { each.open = true })")
+        assert foreign(tab) == [], place
+    tab = show(classified(), "view=classifier")
+    assert foreign(tab) == []
+    tab = show(translated("recurrent"), "view=recurrent")
+    assert foreign(tab) == []
+
+
+def test_the_numbers_shown_are_the_documents(show):
+    document = translated()
+    arrays = unpack(document["tensors"], document["blob"])
+    part = "decoder.layers.1.self_attention"
+    tab = show(document, f"view=attention&part={part}&head=2&i=1")
+    rows = tab.run(
+        "[...document.querySelectorAll('.ladder tbody tr')]"
+        ".map((row) => [...row.querySelectorAll('td')].map((cell) => cell.innerText))"
+    )
+    scores = arrays[f"{part}.scores"][2, 1]
+    scaled = scores / 2  # d_k = 4
+    masked = [f"{value:.3f}" if may else "-∞" for value, may in zip(scaled, arrays[f"{part}.mask"][1])]
+    expected = [[f"{value:.3f}" for value in scores], [f"{value:.3f}" for value in scaled], masked]
+    expected.append([f"{value:.3f}" for value in arrays[f"{part}.weights"][2, 1]])
+    shown = [[value.replace("−", "-") for value in row] for row in rows]
+    assert [[value.replace("-0.000", "0.000") for value in row] for row in expected] == shown
+    assert "-∞" in shown[2] and shown[3][shown[2].index("-∞")] == "0.000"
+
+
+def panel(tab):
+    return tab.run("[...document.querySelectorAll('.follow .value, .follow .total')].map((each) => each.innerText)")
+
+
+@pytest.mark.parametrize(("norm", "layer"), [("post", 1), ("pre", 0)])
+def test_a_number_is_followed_to_the_tokens_it_came_from(show, norm, layer):
+    """By the panel's own buttons from an output to a token's id; what is added up on the way is the number itself."""
+    tab = show(translated(norm=norm), f"view=tokens&follow=encoder.layers.{layer}.self_attention.output:1.3")
+    ways, value = [], None
+    for _ in range(60):
+        ways.append(tab.run("document.querySelector('.follow code').innerText"))
+        value, *total = panel(tab)
+        if total:
+            assert abs(float(total[0].split("=")[1].replace("−", "-")) - float(value.replace("−", "-"))) < 2e-3
+        if tab.run("document.querySelectorAll('.follow td .number').length") == 0:
+            break
+        tab.run("[...document.querySelectorAll('.follow td .number')].at(-1).click()")
+    assert {"weights", "z", "v"} <= {way.rpartition(".")[2] for way in ways} | {"weights"}
+    assert ways[-1] in ("src_positions", "src_embedding"), ways
+    assert layer == 0 or any(way.endswith("feed_forward.inner") for way in ways)
+
+
+def test_text_from_a_user_is_text(show):
+    tab = show(said_by(INJECTIONS), "view=tokens")
+    for place in ("view=tokens", "view=attention", "view=heads", "view=decoding"):
+        go(tab, place)
+    assert tab.run("[window.injected ?? null, document.body.dataset.injected ?? null, document.title]")[:2] == [
+        None,
+        None,
+    ]
+    assert tab.run("document.title") != "injected"
+    assert (
+        tab.run("document.querySelectorAll('#app script, #app img, #app iframe, #app object, #app form').length") == 0
+    )
+    assert len(tab.requests) == 1 and tab.errors == []
+    assert INJECTIONS[0] in tab.run("document.querySelector('h1').innerText")
+
+
+def test_the_keyboard_is_enough(show):
+    tab = show(translated())
+    for _ in range(60):
+        tab.press("Tab")
+        if tab.run("document.activeElement.id").startswith("block-"):
+            break
+    block = tab.run("document.activeElement.id").removeprefix("block-")
+    tab.press("Enter")
+    assert block in text(tab) and tab.run("document.activeElement.id") == f"block-{block}"
+    go(tab, "view=attention")
+    tab.run("document.getElementById('matrix-weights').focus()")
+    tab.press("ArrowDown")
+    tab.press("ArrowRight")
+    said = tab.run("document.getElementById('matrix-weights').closest('figure').querySelector('output').innerText")
+    assert any(figure.isdigit() for figure in said)
+    tab.press("Enter")
+    assert tab.run("document.querySelector('.follow') !== null")
+    go(tab, "view=decoding")
+    tab.run("document.getElementById('node-2').focus()")
+    tab.press("Enter")
+    assert tab.run("document.getElementById('node-2').getAttribute('aria-pressed')") == "true"
+
+
+def test_the_tour_goes_through_and_ends(show):
+    tab = show(translated())
+    tab.run("document.getElementById('tour').click()")
+    seen = []
+    while tab.run("document.querySelector('.tour') !== null"):
+        seen.append(tab.run("document.querySelector('.tour h2').innerText"))
+        tab.run("document.getElementById('tour-next').click()")
+        assert len(seen) < 20
+    assert len(seen) == len(set(seen)) == 11
+    assert tab.errors == []
+
+
+@pytest.mark.parametrize("kind", ["recurrent", "classifier", "compared"])
+def test_other_kinds_of_documents(show, kind):
+    document = {"recurrent": lambda: translated("recurrent"), "classifier": classified, "compared": translated}[kind]()
+    view = kind if kind != "compared" else "compare"
+    if kind == "compared":
+        document["compare"] = translated(norm="pre")
+    tab = show(document, f"view={view}")
+    tabs = tab.run("[...document.querySelectorAll('.tab')].map((each) => each.id.slice(4))")
+    assert view in tabs
+    for each in tabs:
+        tab.run(f"document.getElementById('tab-{each}').click()")
+    assert tab.errors == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_is_wider_than_the_screen(show, width):
+    tab = show(translated(), width=width)
+    for view in VIEWS:
+        tab.run(f"document.getElementById('tab-{view}').click()")
+        assert tab.run("document.documentElement.scrollWidth") <= width, view
+
+
+@pytest.mark.slow
+def test_speed(show, capsys):
+    """Printed, not asserted: another machine, another load."""
+    for length in (32, 256):
+        tab = show(sized(length), "view=attention")
+        paint = tab.run("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null")
+        switch = tab.run("""new Promise((done) => {
+          const select = document.getElementById('choose-head'), start = performance.now();
+          select.value = '1';
+          select.dispatchEvent(new Event('change'));
+          requestAnimationFrame(() => setTimeout(() => done(performance.now() - start)));
+        })""")
+        with capsys.disabled():
+            print(f"\n{length} x {length}: first paint {paint:.0f} ms, head switch {switch:.0f} ms")
+        assert tab.errors == [] and switch < 5000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core here (npm install --no-save axe-core, or CLEARHEAD_AXE)")
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_axe_finds_nothing(show, dark):
+    tab = show(translated(), dark=dark)
+    tab.run(AXE.read_text(encoding="utf-8") + "; 0")
+    found = []
+    for place in [
+        *(f"view={view}" for view in VIEWS),
+        "view=heads&tour=7",
+        "view=attention&follow=encoder.layers.0.self_attention.z:0.1.2",
+    ]:
+        go(tab, place)
+        answer = tab.run(
+            "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'best-practice']}).then((said) => "
+            "JSON.stringify(said.violations.map((each) => [each.id, each.nodes.map((node) => node.html).slice(0, 4)])))"
+        )
+        found += [(place, *each) for each in json.loads(answer)]
+    assert found == []
+
+
+@pytest.mark.slow
+def test_hangul_and_emoji_show_whole_without_korean_fonts(tmp_path):
+    """On a machine with DejaVu alone every syllable, decomposed ones too, and emoji come from the page's own fonts."""
+    fonts = tmp_path / "fonts.conf"
+    fonts.write_text(
+        f"<fontconfig><dir>/usr/share/fonts/truetype/dejavu</dir><cachedir>{tmp_path}/cache</cachedir></fontconfig>"
+    )
+    syllables = "".join(map(chr, range(0xAC00, 0xD7A4)))
+    document = translated()
+    document["src"]["text"] = syllables + unicodedata.normalize("NFD", "값싼 값") + "🐕👩‍🔬🏖️"
+    file = tmp_path / "page.html"
+    file.write_text(page.render(document, "ko"), encoding="utf-8")
+    with chromium.chromium({"FONTCONFIG_FILE": str(fonts)}) as tab:
+        tab.open(file.as_uri())
+        for domain in ("DOM", "CSS"):
+            tab.call(f"{domain}.enable")
+        root = tab.call("DOM.getDocument")["root"]["nodeId"]
+        node = tab.call("DOM.querySelector", nodeId=root, selector="h1 .data")["nodeId"]
+        used = tab.call("CSS.getPlatformFontsForNode", nodeId=node)["fonts"]
+        whole = tab.call("DOM.querySelector", nodeId=root, selector="#app")["nodeId"]
+        assert "\ufffd" not in tab.run("document.body.innerText")
+    glyphs = {each["familyName"]: each["glyphCount"] for each in used if each["isCustomFont"]}
+    assert sum(count for name, count in glyphs.items() if "KR" in name) >= 11172 and any(
+        "Emoji" in name for name in glyphs
+    ), used
+    assert sum(each["glyphCount"] for each in used if not each["isCustomFont"]) <= 4, used  # the spaces
+    assert whole
