@@ -116,6 +116,87 @@ def test_a_language_model_is_trained_and_continues(corpus, monkeypatch, capfdbin
     assert run(["generate", str(folder), "do", "--sample", "--seed=3", "--temperature=3"]) == 0
     assert capfdbinary.readouterr().out.decode() != " re mi fa so\n"
 
+    lines = ["text\tnext", "do re\t0", "do re mi\t1", "do\t2", "do re\t0", "do re mi\t1"]
+    (corpus / "next.tsv").write_text("\n".join(lines) + "\n")
+    labels = [f"--label={label}={word}" for label, word in enumerate(("mi", "fa", "re"))]
+    asked = ["few-shot", str(folder), f"--tsv={corpus}/next.tsv", "--header", *labels]
+    shots = [f"--examples={corpus}/next.tsv", "--shots=2", "--shots=0", "--shots=1", "--seeds=2"]
+    assert run([*asked, *shots, "--format=json"]) == 0
+    table = json.loads(capfdbinary.readouterr().out)
+    assert table == json.loads((folder / "evaluations" / "next.few-shot.json").read_text())
+    assert [(row["shots"], row["draws"]) for row in table["rows"]] == [(0, 1), (1, 2), (2, 2)]
+    assert table["rows"][0]["plain"]["accuracy"] == 1.0 and table["most_frequent"] == 0.4 and table["texts"] == 5
+    page = (folder / "report.html").read_text()
+    assert "By prompt" in page and "40.0%" in page and "{text} {label}" in page
+    assert run([*asked, "--format=text", "--limit=3"]) == 0 and run([*asked, "--format=markdown"]) == 0
+    said = capfdbinary.readouterr().out.decode()
+    assert "3 texts of next" in said and "| 0 | 1 | 100.00% (" in said
+    for wrong, says in (
+        (["--shots=4"], "--examples"),
+        ([*shots, "--shots=6"], "5 examples"),
+        (["--template={label}: {text}"], "{label}"),
+        (["--label=no"], "--label no"),
+        (["--text-column=5"], "columns"),
+    ):
+        assert run([*asked, *wrong]) in (2, 3)
+        assert says in capfdbinary.readouterr().err.decode()
+    assert run([*asked[:-1], "--label=9=x"]) == 3  # a label of the file that was not named
+    assert "'2'" in capfdbinary.readouterr().err.decode()
+
+
+ENCODER = "d_model = 8\nd_ff = 16\nn_heads = 2\nn_layers = 1\nmax_positions = 12"
+
+
+def test_the_gain_of_transfer_is_shown(corpus, capfdbinary):
+    """Validation happens at steps 20 and 40; what is shown is what the logs hold."""
+    body = f'kind = "classifier"\n[model.body]\nkind = "encoder"\n{ENCODER}'
+    texts = LABELLED.replace(", label_column = 1", "").split(", labels")[0]
+    giver = train(corpus, "giver", "masked-language-model", texts, f'kind = "encoder"\n{ENCODER}', 20)
+    init = f'init_from = ["{giver}"]'
+    taker = train(corpus, "taker", "classification", LABELLED, body, 40, init)
+    scratch = train(corpus, "scratch", "classification", LABELLED, body, 40)
+    logs = [[json.loads(line) for line in (path / "log.jsonl").read_text().splitlines()] for path in (taker, scratch)]
+    (taken,) = [event for event in logs[0] if event["event"] == "WeightsTaken"]
+    assert taken["taken"]["body.token_embedding.weight"] == "body.token_embedding.weight"
+    assert set(taken["left"]) == {"w_pooler.weight", "w_pooler.bias", "w_label.weight", "w_label.bias"}
+    assert f"{len(taken['taken'])} of {len(taken['taken']) + 4} tensors" in (taker / "report.html").read_text()
+
+    capfdbinary.readouterr()
+    assert run(["gain", str(taker), f"--over={scratch}", "--format=json"]) == 0
+    table = json.loads(capfdbinary.readouterr().out)
+    assert table == json.loads((taker / "evaluations" / "scratch.gain.json").read_text())
+    assert table["init_from"] == ["giver"] and table["taken"] == len(taken["taken"]) and table["same_vocabulary"]
+    found = {row["score"]: row for row in table["rows"]}
+    for name, best in (("loss", min), ("accuracy", max), ("f1", max)):
+        (first, second) = [
+            {event["step"]: event["scores"][name] for event in log if event["event"] == "Validated"} for log in logs
+        ]
+        row, (value, over) = found[name], (best(each.values()) for each in (first, second))
+        assert (row["value"], row["over"]) == (value, over) == (first[row["step"]], second[row["over_step"]])
+        assert row["gain"] == (over - value if best is min else value - over)
+        reached = [step for step, score in first.items() if best(score, over) == score]
+        assert row["reached"] == (reached[0] if reached else None)
+        assert table["curves"][name] == [[[*point] for point in each.items()] for each in (first, second)]
+    page = (taker / "report.html").read_text()
+    assert "Gain by transfer" in page and "learnt the same text from scratch" in page
+    assert run(["gain", str(taker), f"--over={scratch}"]) == 0
+    assert f"| loss | {found['loss']['over']:.4f} |" in capfdbinary.readouterr().out.decode()
+
+    other = train(corpus, "other", "classification", LABELLED.replace("train.tsv", "test.tsv"), BAG, 1)
+    for first, over, says in (
+        (scratch, taker, "began from scratch"),
+        (taker, taker, "giver"),
+        (taker, giver, "masked-language-model"),
+        (taker, other, "data.sources"),
+    ):
+        assert run(["gain", str(first), f"--over={over}"]) == 2
+        assert says in capfdbinary.readouterr().err.decode()
+    recipe = (corpus / "taker.toml").read_text()
+    (corpus / "wide.toml").write_text(recipe.replace("d_model = 8", "d_model = 10"))
+    assert run(["train", str(corpus / "wide.toml"), f"--out={corpus / 'wide'}"]) == 2
+    said = capfdbinary.readouterr().err.decode()
+    assert "none of the weights" in said and "giver" in said
+
 
 def test_what_needs_another_task_says_so(corpus, capfd, monkeypatch):
     (corpus / "a.txt").write_text("do re mi fa so\n" * 200)

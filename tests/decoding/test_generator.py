@@ -7,6 +7,8 @@ import regex
 import torch
 
 from clearhead.config import DecoderConfig, DecodingConfig, TokenizerConfig
+from clearhead.data.randomness import generator as draws_of
+from clearhead.decoding.few_shot import few_shot
 from clearhead.decoding.generator import Generator, whole_characters
 from clearhead.errors import CorpusError, UsageError
 from clearhead.models.build import build_model
@@ -125,6 +127,24 @@ def test_many_texts_at_once_get_what_each_gets_alone(generator, monkeypatch):
             assert [alone[label] for label in labels] == pytest.approx(row, abs=1e-5)
     with pytest.raises(CorpusError, match="tokens"):
         generator.score_labels(texts, labels, template, examples * 30)
+
+
+def test_few_shot_is_classifying_by_prompt_text_by_text(generator):
+    texts, words = ["the street", "it", "the animal did not"], ["tired", "cross", "집에"]
+    examples = [(f"it was {word}", number % 3) for number, word in enumerate(["the", "too", "not", "it", "나는"])]
+    trials = few_shot(generator, texts, examples, words, "{text} {label}", [0, 2, 3], [1, 2])
+    assert [(each.shots, each.seed) for each in trials] == [(0, 1), (2, 1), (2, 2), (3, 1), (3, 2)]
+    shown = {}
+    for trial in trials:
+        order = draws_of(trial.seed, "few-shot").permutation(5)[: trial.shots]
+        shown[trial.shots, trial.seed] = [(examples[i][0], words[examples[i][1]]) for i in order]
+        asked = {"labels": words, "examples": shown[trial.shots, trial.seed]}
+        nothing = dict(generator.classify_by_prompt("", **asked))
+        for text, plain, against in zip(texts, trial.plain, trial.against_empty):
+            found = generator.classify_by_prompt(text, **asked)
+            assert found[0][0] == words[plain]
+            assert max(found, key=lambda each: each[1] - nothing[each[0]])[0] == words[against]
+    assert shown[3, 1][:2] == shown[2, 1] != shown[2, 2]
 
 
 def test_streamed_as_at_once(generator):

@@ -130,12 +130,12 @@ def test_every_weight_has_a_name_in_the_formats():
 
 
 def test_every_event_has_its_fields_in_the_formats():
-    from clearhead.cli.training import CorporaRead
+    from clearhead.cli.training import CorporaRead, WeightsTaken
     from clearhead.training.events import Event, Sample
 
     text = (ROOT / "docs/formats.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `([A-Z]\w+)` \| (.+) \|$", text, re.MULTILINE))
-    kinds = [*get_args(Event), CorporaRead]
+    kinds = [*get_args(Event), CorporaRead, WeightsTaken]
     assert sorted(rows) == sorted(kind.__name__ for kind in kinds)
     for kind in kinds:
         names = [field.name for field in fields(kind)]

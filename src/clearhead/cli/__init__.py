@@ -17,7 +17,20 @@ import typer
 from typer.core import TyperGroup
 
 from clearhead import errors
-from clearhead.cli import classify, data, demo, evaluate, export, generate, import_, train, translate, version
+from clearhead.cli import (
+    classify,
+    data,
+    demo,
+    evaluate,
+    export,
+    few_shot,
+    gain,
+    generate,
+    import_,
+    train,
+    translate,
+    version,
+)
 from clearhead.errors import ClearheadError, MachineError, UsageError
 
 CommandLineProblem = typer.BadParameter.__mro__[2]
@@ -78,11 +91,11 @@ def clearhead(
 
 
 VERBS = (
-    demo.demo, train.train, translate.translate, classify.classify, generate.generate, evaluate.evaluate, data.data,
-    import_.import_, export.export, version.version,
+    demo.demo, train.train, translate.translate, classify.classify, generate.generate, evaluate.evaluate,
+    few_shot.few_shot, gain.gain, data.data, import_.import_, export.export, version.version,
 )  # fmt: skip
 for verb in VERBS:
-    app.command(verb.__name__.strip("_"))(verb)
+    app.command(verb.__name__.strip("_").replace("_", "-"))(verb)
 
 
 def main() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from clearhead.errors import RunError, locale_language
-from clearhead.reporting.report import write_report
+from clearhead.reporting.report import KEPT, write_report
 from clearhead.runs.folder import RunFolder
 from clearhead.runs.log import read_log
 
@@ -21,10 +22,26 @@ def report(run: RunFolder, scores: dict[str, Any] | None = None) -> None:
     if not events:  # a run folder that was moved without its log keeps the report it came with
         return
     title = f"{run.path.name} ({run.config.languages.src}-{run.config.languages.tgt})"
-    config = run.config.model_dump(mode="json")
+    config, kept = run.config.model_dump(mode="json"), _kept(run)
     try:
         lost = next((event["train"] for event in reversed(events) if event["event"] == "CorporaRead"), None)
-        write_report(run.report_path, title, config, events, scores, lost, locale_language())
+        write_report(run.report_path, title, config, events, scores, lost, locale_language(), kept)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         # A log from elsewhere may hold anything; it must neither end a training nor look like a bug.
         raise RunError("bad-log", path=run.log_path, problem=f"{type(error).__name__}: {error}") from error
+
+
+def _kept(run: RunFolder) -> list[tuple[str, dict[str, Any]]]:
+    """Read the tables that are kept under evaluations/ and have a place in the report."""
+    tables = []
+    for path in sorted(run.path.glob("evaluations/*.*.json")):
+        kind = path.name.split(".")[-2]
+        if kind not in KEPT:
+            continue
+        try:
+            tables.append((kind, json.loads(path.read_text(encoding="utf-8"))))
+        except OSError as error:
+            raise RunError("cannot-read", path=path, problem=error.strerror) from error
+        except ValueError as error:
+            raise RunError("bad-table", path=path, problem=error) from error
+    return tables

@@ -32,6 +32,20 @@ class CorporaRead:
     valid: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class WeightsTaken:
+    """What a run began from, for the log.
+
+    taken: each of its own tensors that another's was put into, and what that is called there; left: the others, and
+    why.
+    """
+
+    step: int
+    path: str
+    taken: dict[str, str]
+    left: dict[str, str]
+
+
 def carry_out(
     config: RunConfig,
     out: Path,
@@ -136,6 +150,8 @@ def _begin_log(training: Training) -> EventLog:
     if step and step not in saved:  # a kill came between the checkpoint and its line
         log.write(Saved(step, str(checkpoint_path(training.run, step).relative_to(training.run.path))))
     log.write(CorporaRead(step, corpora.lost.to_dict(), corpora.valid_lost.to_dict()))
+    for path, taken in training.taken:
+        log.write(WeightsTaken(step, path, taken.taken, taken.left))
     return log
 
 

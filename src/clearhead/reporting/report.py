@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 from clearhead import errors
 from clearhead.reporting.chart import Series, line_chart, read_out
+from clearhead.reporting.few_shot import few_shot
+from clearhead.reporting.gain import gain
 from clearhead.reporting.history import Event, History, SampleHistory, Saying
 from clearhead.reporting.page import page
 from clearhead.reporting.parts import fact_list, lang_of, section, spans, tile, write_page
@@ -20,6 +23,11 @@ from clearhead.reporting.words import WORDS, both, duration
 SHOWN_SENTENCES = 12
 SHOWN_SAYINGS = 6
 DROP_REASONS = ("empty", "too-long", "ratio", "not-utf8", "line-too-long", "columns", "unknown-label")
+KEPT: dict[str, tuple[str, Callable[[dict[str, Any]], str], str]] = {
+    "few-shot": ("few-shot", few_shot, "few-shot-hint"),
+    "gain": ("gains", gain, ""),
+}
+"""Of each kind of table that may be kept under evaluations/ (NAME.KIND.json): title, how it is shown, hint."""
 SCORE_CHARTS: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
     "translation": (("text-scores", "score-unit", ("bleu", "chrf")),),
     "classification": (("class-scores", "share-unit", ("accuracy", "f1")),),
@@ -35,6 +43,7 @@ def write_report(
     scores: dict[str, Any] | None = None,
     lost: dict[str, Any] | None = None,
     language: str = "en",
+    kept: Sequence[tuple[str, dict[str, Any]]] = (),
 ) -> None:
     """Write ``report.html`` so that a reader at any instant finds the old one or the new one.
 
@@ -46,11 +55,12 @@ def write_report(
         scores: ``Scores.to_dict()`` on a test set, where there is one.
         lost: ``LostPairs.to_dict()`` of the training corpora.
         language: which of both languages the page opens with, "en" or "ko".
+        kept: tables of KEPT, each with its kind.
 
     Raises:
         MachineError: the disk is full or the file cannot be written.
     """
-    write_page(Path(path), report(title, config, events, scores, lost, language))
+    write_page(Path(path), report(title, config, events, scores, lost, language, kept))
 
 
 def report(
@@ -60,6 +70,7 @@ def report(
     scores: dict[str, Any] | None = None,
     lost: dict[str, Any] | None = None,
     language: str = "en",
+    kept: Sequence[tuple[str, dict[str, Any]]] = (),
 ) -> str:
     """Return the page that ``write_report`` writes; the same input gives the same page."""
     history = History(events)
@@ -67,6 +78,7 @@ def report(
         _tiles(history, scores),
         section("curves", _charts(history, str(config.get("task", "translation"))), hint="chart-hint"),
         section("scores", f'<div class="card">{_scores(history, scores)}</div>'),
+        *(section(KEPT[kind][0], KEPT[kind][1](table), hint=KEPT[kind][2]) for kind, table in kept),
         section("samples", _samples(history, config), hint="samples-hint"),
         section("data", f'<div class="card">{_data(history, lost)}</div>'),
         section("config", f'<div class="card config">{_config(config)}</div>'),
@@ -240,9 +252,17 @@ def _data(history: History, lost: dict[str, Any] | None) -> str:
     if history.started:
         names = {"train-pairs": "train_pairs", "valid-pairs": "valid_pairs"}
         parts.append(fact_list([(both(key), f"{history.started[name]:,}") for key, name in names.items()]))
+    parts += [_taken(event) for event in history.events if event["event"] == "WeightsTaken"]
     if history.skipped:
         parts.append(f'<p class="note">{both("skipped")}: {history.skipped:,} ({both("skipped-why")})</p>')
     return "".join(parts)
+
+
+def _taken(event: Event) -> str:
+    count = {"taken": f"{len(event['taken']):,}", "total": f"{len(event['taken']) + len(event['left']):,}"}
+    left = ", ".join(event["left"])
+    said = f" {both('weights-left', names=left)}" if left else ""
+    return f'<p class="note">{both("weights-taken", path=event["path"], **count)}.{said}</p>'
 
 
 def _reason(reason: str) -> str:

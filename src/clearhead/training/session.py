@@ -14,7 +14,7 @@ from clearhead.device import Device, cache_folder, choose_device, keep_freed_mem
 from clearhead.errors import ConfigError, CorpusError, UsageError
 from clearhead.kernels import library
 from clearhead.models.build import build_model
-from clearhead.models.transfer import freeze, transfer
+from clearhead.models.transfer import Taken, freeze, transfer
 from clearhead.runs.folder import RUN, RunFolder, check_free, cut_off
 from clearhead.text.corpus import LostPairs, read_pairs
 from clearhead.text.tokenizer import TokenizerPair
@@ -77,11 +77,19 @@ def open_training(
     model = build_model(config.model, *sizes, seed=config.training.seed)
     begun = any(run.checkpoints_path.glob("step-*"))  # then its own weights follow, and the givers may be gone
     givers = () if begun else config.training.init_from
-    taken = [(path, transfer(model, RunFolder.open(path).weights())) for path in givers]
+    taken = [(path, _take(model, path)) for path in givers]
     _freeze(model, config.training.freeze)
     training = Training(run, task, model, chosen, should_stop, team)
     training.kernels, training.taken = kernels, taken
     return training
+
+
+def _take(model: nn.Module, path: str) -> Taken:
+    taken = transfer(model, RunFolder.open(path).weights())
+    weights = dict(model.named_parameters())
+    if not any(weights[name].dim() > 1 for name in taken.taken):  # a bias may fit by chance
+        raise ConfigError("nothing-taken", path=path, example="{} ({})".format(*next(iter(taken.left.items()))))
+    return taken
 
 
 def _freeze(model: nn.Module, patterns: tuple[str, ...]) -> None:
