@@ -28,6 +28,15 @@ SMALL = [
 """Settings put behind every training of a document: what is shown stays, only the size of it shrinks. Last one wins."""
 
 
+TEXTS = [setting for setting in SMALL if not setting.startswith(("model.", "decoding."))]
+SIZES = ("d_model=16", "d_ff=32", "n_heads=2", "n_layers=1")
+SMALL_RECIPES = {
+    "reviews.toml": [*TEXTS, *(f"model.body.{size}" for size in SIZES)],
+    "stories.toml": [*TEXTS, *(f"model.{size}" for size in SIZES), "data.max_tokens=64"],
+}
+"""The same for the recipes that README.md shows, in their order."""
+
+
 @pytest.fixture(scope="session")
 def place(tmp_path_factory):
     """A folder with what a reader of the README has: their corpus, the recipes, the examples, Multi30K's files."""
@@ -45,6 +54,14 @@ def place(tmp_path_factory):
             text = "".join(" ".join(table[word] for word in sentence) + "\n" for sentence in sentences)
             for where in (folder, downloaded):
                 (where / f"{part}.{language}").write_text(text, encoding="utf-8")
+    for name, block in zip(SMALL_RECIPES, blocks("README.md", "toml"), strict=True):
+        (folder / name).write_text(block, encoding="utf-8")
+    texts = (folder / "train.en").read_text(encoding="utf-8").splitlines()
+    for name, lines in (("reviews", texts), ("test", texts[:6])):
+        labelled = "".join(f"{text}\t{number % 2}\n" for number, text in enumerate(lines))
+        (folder / f"{name}.tsv").write_text(labelled, encoding="utf-8")
+    for name, lines in (("reviews", texts[:3]), ("stories", texts)):
+        (folder / f"{name}.txt").write_text("".join(f"{text}\n" for text in lines), encoding="utf-8")
     return folder
 
 

@@ -30,6 +30,17 @@ def test_both_pages_on_clusters_give_the_same_commands():
     assert re.findall(r"^(#+) ", english, re.MULTILINE) == re.findall(r"^(#+) ", korean, re.MULTILINE)
 
 
+def test_both_pages_on_recurrent_models_say_the_same_and_it_is_so(capsys):
+    pages = ["docs/en/recurrent.md", "docs/ko/recurrent.md"]
+    english, korean = ((ROOT / page).read_text(encoding="utf-8") for page in pages)
+    assert re.findall(r"^(#+|-) ", english, re.MULTILINE) == re.findall(r"^(#+|-) ", korean, re.MULTILINE)
+    for language in ("python", "text"):
+        assert blocks(pages[0], language) == blocks(pages[1], language) != []
+    (code,) = blocks(pages[0], "python")
+    exec(compile(code, pages[0], "exec"), {})
+    assert f"# {capsys.readouterr().out.strip()}\n" in code
+
+
 @pytest.mark.parametrize("what", [r"^(#+) ", r"^\|(?=[^-])", r"`([a-z]+\.[a-z_]+)`"])
 def test_both_guides_have_the_same_parts(what):
     english, korean = (re.findall(what, (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE) for path in GUIDES)

@@ -16,7 +16,7 @@ import sys
 
 import pytest
 
-from .conftest import ROOT, SMALL, blocks, commands
+from .conftest import ROOT, SMALL, SMALL_RECIPES, blocks, commands
 
 ENGLISH, KOREAN = "README.md", "README.ko.md"
 
@@ -104,7 +104,8 @@ def execute(command, patch):
             from clearhead.cli import run
 
             assert words[0] == "clearhead"
-            small = [f"--set={setting}" for setting in SMALL] if words[1] == "train" else []
+            settings = SMALL_RECIPES.get(words[2], SMALL)
+            small = [f"--set={setting}" for setting in settings] if words[1] == "train" else []
             assert run([*words[1:], *small]) == 0, command
 
 
@@ -116,6 +117,7 @@ def test_every_command_and_every_python_block_runs(reader, monkeypatch):
             with monkeypatch.context() as patch:
                 execute(command, patch)
     assert len((reader / "output.de").read_text(encoding="utf-8").split("\n")) == 4  # three lines in, three out
+    assert len((reader / "labels.txt").read_text(encoding="utf-8").splitlines()) == 3
     evaluations = sorted(path.name for path in (reader / "runs/en-de/evaluations").iterdir())
     assert evaluations == ["test.hyp.txt", "test.json"]
     written = {path.name for path in (reader / "runs/en-de").iterdir()}
@@ -130,7 +132,8 @@ def test_every_command_and_every_python_block_runs(reader, monkeypatch):
     for path in (ENGLISH, "docs/en/guide.md"):
         for block in blocks(path, "python"):
             exec(compile(block, path, "exec"), names)
-    assert len(said.getvalue().splitlines()) == 1 + 2 + 3 + 1  # one text, several, the n-best, a scored pair
+    # One text, several, a label; the n-best, a scored pair, two labels each, a continuation.
+    assert len(said.getvalue().splitlines()) == 1 + 2 + 1 + 3 + 1 + 1 + 1
 
     for command in commands(ENGLISH):
         if command.startswith("python "):

@@ -43,6 +43,6 @@ def gain(table: dict[str, Any]) -> str:
 def _row(row: dict[str, Any]) -> str:
     name = both(row["score"]) if row["score"] in WORDS["en"] else escape(str(row["score"]))
     reached = both("never") if row["reached"] is None else f"{row['reached']:,}"
-    cells = (name, read_out(row["over"]), f"{row['over_step']:,}", f"<b>{read_out(row['value'])}</b>")
-    cells += (f"{row['step']:,}", f"{'+' if row['gain'] >= 0 else '−'}{read_out(abs(row['gain']))}", reached)
+    cells = [name, read_out(row["over"]), f"{row['over_step']:,}", f"<b>{read_out(row['value'])}</b>"]
+    cells += [f"{row['step']:,}", f"{'+' if row['gain'] >= 0 else '−'}{read_out(abs(row['gain']))}", reached]
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
