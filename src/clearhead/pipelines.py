@@ -28,7 +28,9 @@ from clearhead.decoding.generator import Generator
 from clearhead.decoding.translator import Translator
 from clearhead.device import Device, choose_device
 from clearhead.errors import CorpusError, UsageError
-from clearhead.runs.load import load_run
+from clearhead.interop.huggingface import read_folder
+from clearhead.runs.folder import FOREIGN, RUN
+from clearhead.runs.load import Loaded, load_run, loaded
 from clearhead.text.corpus import read_lines
 from clearhead.text.foreign import AnyTokenizer
 
@@ -81,11 +83,15 @@ class Pipeline:
                 on_progress(len(found))
         return found
 
-    def stream(self, texts: Iterable[str] | Path, **options: Any) -> Iterator[list[Any]]:
-        """Yield each text's results, in order, reading and holding ``CHUNK`` texts at once."""
+    def stream(self, texts: Iterable[str] | Path, first: int = 1, **options: Any) -> Iterator[list[Any]]:
+        """Yield each text's results, in order, reading and holding ``CHUNK`` texts at once.
+
+        first: the number that messages give the first text.
+        """
         remaining = (line for _, line in read_lines(texts)) if isinstance(texts, Path) else iter(texts)
         while chunk := list(islice(remaining, CHUNK)):
-            yield from self._run(chunk, **options)
+            yield from self._run(chunk, first=first, **options)
+            first += len(chunk)
 
 
 class Runner(Protocol):
@@ -96,8 +102,8 @@ class Runner(Protocol):
 
     flat: bool
 
-    def __call__(self, texts: Sequence[str], **options: Any) -> list[list[Any]]:
-        """Return a list of results for each text."""
+    def __call__(self, texts: Sequence[str], first: int = 1, **options: Any) -> list[list[Any]]:
+        """Return a list of results for each text; first: the number that messages give the first one."""
         ...
 
 
@@ -107,7 +113,8 @@ def pipeline(task: str, model: Folder | None = None, device: str = "auto", preci
     Args:
         task: "translation" (or "translation_en_to_de"), "sentiment-analysis" or "text-classification",
             "text-generation", "fill-mask", "feature-extraction".
-        model: a run folder; None for the one that comes with the package, which "sentiment-analysis" has.
+        model: a run folder, or a folder of Hugging Face's Transformers; None for the one that comes with the package,
+            which "sentiment-analysis" has.
         device, precision: see ``device.choose_device``.
 
     Raises:
@@ -124,6 +131,22 @@ def pipeline(task: str, model: Folder | None = None, device: str = "auto", preci
     return Pipeline(name, TASKS[name](model, device, precision))
 
 
+def load(path: Folder, task: str) -> Loaded:
+    """Return the model of a run folder, or of a folder of Hugging Face's Transformers.
+
+    Raises:
+        RunError: the folder is not whole.
+        UsageError: its model is for another task.
+    """
+    path = Path(path)
+    if (path / RUN).exists() or not (path / FOREIGN).exists():
+        return load_run(path, task)
+    found = read_folder(path)
+    if found.config.task != task:
+        raise UsageError("wrong-task", path=path, task=found.config.task, wanted=task)
+    return loaded(found.config, found.tokenizers, found.weights)
+
+
 # --- the tasks
 
 
@@ -131,13 +154,15 @@ class _Translation:
     flat = True
 
     def __init__(self, path: Folder, device: str, precision: str) -> None:
-        self.translator = Translator.load(path, device, precision)
+        run = load(path, "translation")
+        language = run.config.languages.tgt
+        self.translator = Translator(run.model, run.tokenizers, run.config.decoding, device, precision, language)  # type: ignore[arg-type]
 
-    def __call__(self, texts: Sequence[str], **options: Any) -> list[list[Result]]:
+    def __call__(self, texts: Sequence[str], first: int = 1, **options: Any) -> list[list[Result]]:
         decoding = _decoding(self.translator.decoding, options)
         return [
             [{"translation_text": each.text} for each in (translation.n_best or (translation,))]
-            for translation in self.translator(texts, decoding=decoding)
+            for translation in self.translator(texts, decoding=decoding, first=first)
         ]
 
 
@@ -145,11 +170,13 @@ class _Generation:
     flat = False
 
     def __init__(self, path: Folder, device: str, precision: str) -> None:
-        self.generator = Generator.load(path, device, precision)
+        run = load(path, "language-model")
+        self.generator = Generator(run.model, run.tokenizers.src, run.config.decoding, device, precision)  # type: ignore[arg-type]
 
     def __call__(
         self,
         texts: Sequence[str],
+        first: int = 1,
         max_new_tokens: int = 50,
         num_return_sequences: int = 1,
         do_sample: bool | None = None,
@@ -171,13 +198,15 @@ class _Classification:
     flat = True
 
     def __init__(self, path: Folder, device: str, precision: str) -> None:
-        run = load_run(path, "classification")
+        run = load(path, "classification")
         self.labels = run.config.model.labels  # type: ignore[union-attr]  # the task has a classifier
         self.reader = Reader(run.model, run.tokenizers.src, run.config.data.max_tokens, device, precision)
 
-    def __call__(self, texts: Sequence[str], top_k: int | None = 1, long_texts: str = "cut") -> list[list[Result]]:
+    def __call__(
+        self, texts: Sequence[str], first: int = 1, top_k: int | None = 1, long_texts: str = "cut"
+    ) -> list[list[Result]]:
         probs = np.zeros((len(texts), len(self.labels)), np.float64)
-        for rows, ids, mask in self.reader.batches(texts, long_texts):
+        for rows, ids, mask in self.reader.batches(texts, long_texts, first):
             with self.reader.device.autocast():
                 logits = self.reader.model(ids, mask)
             probs[rows] = logits.double().softmax(dim=-1).cpu().numpy()
@@ -197,11 +226,11 @@ class _MaskFilling:
     flat = False
 
     def __init__(self, path: Folder, device: str, precision: str) -> None:
-        run = load_run(path, "masked-language-model")
+        run = load(path, "masked-language-model")
         self.tokenizer = run.tokenizers.src
         self.reader = Reader(run.model, self.tokenizer, run.config.data.max_tokens, device, precision)
 
-    def __call__(self, texts: Sequence[str], top_k: int = 5) -> list[list[Any]]:
+    def __call__(self, texts: Sequence[str], first: int = 1, top_k: int = 5) -> list[list[Any]]:
         found: list[list[Any]] = []
         for line, text in enumerate(texts, 1):
             masks = ANY_MASK.findall(text)
@@ -253,12 +282,12 @@ class _Features:
     flat = False
 
     def __init__(self, path: Folder, device: str, precision: str) -> None:
-        run = load_run(path, "masked-language-model")
+        run = load(path, "masked-language-model")
         self.reader = Reader(run.model, run.tokenizers.src, run.config.data.max_tokens, device, precision)
 
-    def __call__(self, texts: Sequence[str], long_texts: str = "cut") -> list[list[Any]]:
+    def __call__(self, texts: Sequence[str], first: int = 1, long_texts: str = "cut") -> list[list[Any]]:
         found: list[list[Any]] = [[] for _ in texts]
-        for rows, ids, mask in self.reader.batches(texts, long_texts):
+        for rows, ids, mask in self.reader.batches(texts, long_texts, first):
             with self.reader.device.autocast():
                 hidden = self.reader.model.encode(ids, mask).hidden.float().cpu()  # type: ignore[operator]
             for row, vectors, real in zip(rows, hidden, mask.cpu()):
@@ -289,17 +318,19 @@ class Reader:
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
 
-    def batches(self, texts: Sequence[str], long_texts: str = "cut") -> Iterator[tuple[list[int], Tensor, Tensor]]:
+    def batches(
+        self, texts: Sequence[str], long_texts: str = "cut", first: int = 1
+    ) -> Iterator[tuple[list[int], Tensor, Tensor]]:
         """Yield (places of texts (B,), ids (B, S), mask (B, S)), without gradients for whoever computes with them.
 
-        long_texts: "cut" or "refuse".
+        long_texts: "cut" or "refuse"; first: the number that messages give the first text.
 
         Raises:
             CorpusError: a text is too long and to be refused.
         """
         tokenizer, room = self.tokenizer, self.max_tokens - 2
         encoded = tokenizer.encode_batch(texts)
-        for line, ids in enumerate(encoded, 1):
+        for line, ids in enumerate(encoded, first):
             if len(ids) > room:
                 error = CorpusError("text-too-long", line=line, tokens=len(ids), limit=room)
                 if long_texts != "cut":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -34,12 +35,21 @@ def classify(
     from clearhead.cli.translate import available_lines
     from clearhead.pipelines import pipeline
 
-    pipe = pipeline("text-classification", run, device)
-    for lines in available_lines(sys.stdin.buffer):
-        for found in pipe.stream(lines, top_k=top_k, long_texts="refuse" if refuse_long else "cut"):
-            if format is Format.json:
-                said = json.dumps(found, ensure_ascii=False)
-            else:
-                said = "\t".join(f"{each['label']}\t{each['score']:.4f}" for each in found)
-            sys.stdout.buffer.write(said.encode() + b"\n")
-        sys.stdout.buffer.flush()
+    pipe, done = pipeline("text-classification", run, device), 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = _say
+        for lines in available_lines(sys.stdin.buffer):
+            long_texts = "refuse" if refuse_long else "cut"
+            for found in pipe.stream(lines, first=done + 1, top_k=top_k, long_texts=long_texts):
+                if format is Format.json:
+                    said = json.dumps(found, ensure_ascii=False)
+                else:
+                    said = "\t".join(f"{each['label']}\t{each['score']:.4f}" for each in found)
+                sys.stdout.buffer.write(said.encode() + b"\n")
+            sys.stdout.buffer.flush()
+            done += len(lines)
+
+
+def _say(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"clearhead: {message}", file=sys.stderr)

@@ -35,6 +35,7 @@ def evaluate(
     lowercase: Annotated[bool, typer.Option("--lowercase", help="Score case-insensitively.")] = False,
     beam_size: Annotated[int | None, typer.Option(help="1 is greedy search.")] = None,
     length_penalty: Annotated[float | None, typer.Option(help="Alpha of the GNMT length penalty.")] = None,
+    skip_bad_lines: Annotated[bool, typer.Option("--skip-bad-lines", help="Of --tsv: drop and count them.")] = False,
     format: Annotated[Format, typer.Option(help="text, json or markdown.")] = Format.text,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
@@ -45,7 +46,8 @@ def evaluate(
     evaluations/.
     """
     if tsv is not None:
-        _label(runs, tsv, name or tsv.name.removesuffix(".gz").removesuffix(".tsv"), format, device)
+        name = name or tsv.name.removesuffix(".gz").removesuffix(".tsv")
+        _label(runs, tsv, name, skip_bad_lines, format, device)
         return
     if src is None or ref is None:
         raise UsageError("missing-argument", command="clearhead evaluate", name="--ref" if src else "--src")
@@ -80,11 +82,11 @@ def evaluate(
             typer.echo(json.dumps(table, ensure_ascii=False, indent=2))
 
 
-def _label(runs: list[Path], tsv: Path, name: str, format: Format, device: str) -> None:
+def _label(runs: list[Path], tsv: Path, name: str, skip_bad_lines: bool, format: Format, device: str) -> None:
     """Put classifiers to the test."""
     from clearhead.cli import labelling
 
-    done = [labelling.label_run(run, tsv, name, device) for run in runs]
+    done = [labelling.label_run(run, tsv, name, device, skip_bad_lines) for run in runs]
     for each in done:
         print(f"{each.run}: labels and scores are in {each.path.parent}", file=sys.stderr)
     match format:

@@ -27,6 +27,7 @@ def few_shot(
     text_column: Annotated[int, typer.Option(min=0, help="Number of the text's column, from 0.")] = 0,
     label_column: Annotated[int, typer.Option(min=0, help="Number of the label's column, from 0.")] = 1,
     header: Annotated[bool, typer.Option("--header", help="The first line names the columns.")] = False,
+    skip_bad_lines: Annotated[bool, typer.Option("--skip-bad-lines", help="Drop and count unreadable lines.")] = False,
     name: Annotated[str, typer.Option(help="Name of the test set.  [default: the file's]")] = "",
     format: Annotated[Format, typer.Option(help="text, json or markdown.")] = Format.text,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -46,7 +47,7 @@ def few_shot(
     if examples is None and counts != [0]:
         raise UsageError("missing-argument", command="clearhead few-shot", name="--examples")
     columns = TsvTexts(tsv=str(tsv), text_column=text_column, label_column=label_column, header=header)
-    asked = prompting.Asked(columns, str(examples or ""), words, template, counts, seeds, limit)
+    asked = prompting.Asked(columns, str(examples or ""), words, template, counts, seeds, limit, skip_bad_lines)
     done = prompting.prompt_run(run, asked, name or tsv.name.removesuffix(".gz").removesuffix(".tsv"), device)
     print(f"{run}: the table is in {done.path}, the chart in {run / 'report.html'}", file=sys.stderr)
     match format:

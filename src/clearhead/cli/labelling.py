@@ -49,10 +49,11 @@ class Labelling:
         }
 
 
-def label_run(run: Path, tsv: Path, name: str, device: str) -> Labelling:
+def label_run(run: Path, tsv: Path, name: str, device: str, skip_bad_lines: bool = False) -> Labelling:
     """Classify the texts of ``tsv`` with a run, score them, and keep labels and scores under evaluations/.
 
-    The columns and the labels' names are those of the run's first training source.
+    The columns and the labels' names are those of the run's first training source. Without ``skip_bad_lines`` a label
+    that the run never saw is an error, whatever its training dropped: a score must be of the whole test set.
 
     Raises:
         ClearheadError: whatever is wrong with the run or the test set.
@@ -64,7 +65,7 @@ def label_run(run: Path, tsv: Path, name: str, device: str) -> Labelling:
         raise UsageError("no-columns", path=run)
     lost, labels = LostPairs(), model.labels
     columns = source.model_copy(update={"tsv": str(tsv.absolute())})
-    pairs: list[Pair] = list(read_pairs(columns, ".", folder.config.data.skip_bad_lines, lost, labels))
+    pairs: list[Pair] = list(read_pairs(columns, ".", skip_bad_lines, lost, labels))
     numbers = {label: number for number, label in enumerate(labels)}
     began = time.perf_counter()
     said = [

@@ -42,6 +42,7 @@ class Asked:
     shots: list[int]
     seeds: int
     limit: int
+    skip_bad_lines: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,9 @@ def _texts(asked: Asked, path: str, lost: LostPairs) -> list[Labelled]:
     """Return the texts of a file with the numbers of their labels."""
     source = asked.test.model_copy(update={"tsv": str(Path(path).absolute())})
     numbers = {label: number for number, label in enumerate(asked.words)}
-    found = [(pair.src, numbers[pair.label]) for pair in read_pairs(source, ".", False, lost, tuple(numbers))]
+    found = [
+        (pair.src, numbers[pair.label]) for pair in read_pairs(source, ".", asked.skip_bad_lines, lost, tuple(numbers))
+    ]
     if not found:
         raise CorpusError("empty-file", path=path)
     return found

@@ -163,6 +163,9 @@ def opening_lines(training: Training) -> list[str]:
         lines.append(f"validation pairs: {corpora.held_out:,} held out of training")
     else:
         lines.append(f"validation pairs: {corpora.valid_lost.line()}")
+    if corpora.train.cut:
+        limit = training.config.data.max_tokens
+        lines.append(f"cut to {limit} tokens (data.max_tokens): {corpora.train.cut:,} training texts")
     lines += [f"not used: {fault}" for fault in training.damaged]
     lines += [f"from {path}: {taken.line()}" for path, taken in training.taken]
     lines.append(f"{device.precision} on {device.name}: {device.reason}; {training.kernels}")

@@ -48,6 +48,8 @@ class Mixture:
 
     src_lengths: np.ndarray
     tgt_lengths: np.ndarray
+    cut: int = 0
+    """How many rows were cut to what a row may have."""
 
     def __init__(self, parts: Sequence[Part], counts: Sequence[int]) -> None:
         self.parts = tuple(parts)

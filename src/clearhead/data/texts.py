@@ -41,7 +41,6 @@ class TextCorpus(Mixture):
     """Texts, each a row by itself, cut where longer than ``max_tokens``.
 
     src_lengths, tgt_lengths: one and the same: a row's tokens with bos and eos.
-    cut: how many texts were cut.
     """
 
     def __init__(self, parts: Sequence[Part], bos_id: int, eos_id: int, max_tokens: int) -> None:

@@ -206,7 +206,7 @@ class Generator:
         rows = [[*prompt, *more] for prompt, more in zip(prompts, continuations)]
         longest = len(shared) + max(map(len, rows), default=0)
         if longest - 1 > self.model.max_positions:
-            raise CorpusError("prompt-too-long", tokens=longest, limit=self.model.max_positions)
+            raise CorpusError("examples-too-long", tokens=longest, limit=self.model.max_positions)
         scores = [0.0] * len(rows)
         order = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
         while order:

@@ -51,6 +51,8 @@ MODEL = "model.safetensors"
 JOINT = ("tokenizer.json",)
 SEPARATE = ("tokenizer.src.json", "tokenizer.tgt.json")
 LOG = "log.jsonl"
+FOREIGN = "config.json"
+"""What a folder of Hugging Face's Transformers has in run.toml's place."""
 REPORT = "report.html"
 CHECKPOINTS = "checkpoints"
 NEEDED = (RUN, *JOINT, *SEPARATE, MODEL)
@@ -79,11 +81,13 @@ class RunFolder:
 
         Raises:
             FaultsError: lists every file that is missing, foreign, changed or wrong.
-            RunError: no such folder, or one of a newer format, or one without weights yet.
+            RunError: no such folder, or one of a newer format or of Transformers, or one without weights yet.
         """
         path = Path(path)
         if not os.path.isdir(path):
             raise RunError("no-run", path=path)
+        if os.path.exists(path / FOREIGN) and not os.path.exists(path / RUN):
+            raise RunError("foreign-folder", path=path, name=FOREIGN)
         faults: list[ClearheadError] = []
         table = attempt(faults, _read_toml, path)
         _check_format(path, table or {})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from clearhead.config import RunConfig, with_overrides
 from clearhead.errors import UsageError
@@ -39,9 +39,16 @@ def load_run(path: str | os.PathLike[str], task: str, overrides: Sequence[str] =
     run = RunFolder.open(os.fspath(path))
     if run.config.task != task:
         raise UsageError("wrong-task", path=run.path, task=run.config.task, wanted=task)
-    config, tokenizers = with_overrides(run.config, tuple(overrides)), run.tokenizers()
+    return loaded(with_overrides(run.config, tuple(overrides)), run.tokenizers(), run.weights())
+
+
+def loaded(config: RunConfig, tokenizers: TokenizerPair, weights: Mapping[str, Tensor]) -> Loaded:
+    """Put ``weights`` into the model that ``config`` describes.
+
+    Raises:
+        FaultsError: lists every tensor that is missing, too many, or of another shape.
+    """
     sizes = tokenizers.src.vocabulary_size, tokenizers.tgt.vocabulary_size
-    weights = run.weights()
     with torch.device("meta"):  # a foreign config may describe a model that no memory holds
         check_weights(weights, named_weights(make_model(config.model, *sizes)))
     model = make_model(config.model, *sizes)
