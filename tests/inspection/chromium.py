@@ -49,6 +49,7 @@ class Page:
         self.requests.clear()
         self.call("Page.navigate", url=url)
         self.wait("document.getElementById('app')?.dataset.ready === 'true'")
+        self.wait("document.documentElement.dataset.painted === 'true'")
 
     def run(self, script):
         """Return what a JavaScript expression, or what it promises, comes to."""

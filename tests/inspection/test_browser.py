@@ -227,7 +227,8 @@ def test_speed(show, capsys):
     """Printed, not asserted: another machine, another load."""
     for length in (32, 256):
         tab = show(sized(length), "view=attention")
-        paint = tab.run("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null")
+        tab.wait("performance.getEntriesByName('first-contentful-paint').length")
+        paint = tab.run("performance.getEntriesByName('first-contentful-paint')[0].startTime")
         switch = tab.run("""new Promise((done) => {
           const select = document.getElementById('choose-head'), start = performance.now();
           select.value = '1';
@@ -270,6 +271,7 @@ def test_hangul_and_emoji_show_whole_without_korean_fonts(tmp_path):
     syllables = "".join(map(chr, range(0xAC00, 0xD7A4)))
     document = translated()
     document["src"]["text"] = syllables + unicodedata.normalize("NFD", "값싼 값") + "🐕👩‍🔬🏖️"
+    document["tgt"]["text"] = "what random weights say may be no text"
     file = tmp_path / "page.html"
     file.write_text(page.render(document, "ko"), encoding="utf-8")
     with chromium.chromium({"FONTCONFIG_FILE": str(fonts)}) as tab:

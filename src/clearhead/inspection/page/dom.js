@@ -60,7 +60,7 @@ export function table(head, rows, attributes) {
           h(
             "tr",
             null,
-            head.map((cell) => h("th", { scope: "col" }, cell)),
+            head.map((cell) => (cell ? h("th", { scope: "col" }, cell) : h("td"))),
           ),
         ),
       h(

@@ -3,7 +3,7 @@
 import { buttons } from "./choices.js";
 import { data, h } from "./dom.js";
 import { panel } from "./follow.js";
-import { forgetColours, paintAll } from "./matrix.js";
+import { forgetColours, paintAll } from "./canvas.js";
 import { connect, served } from "./server.js";
 import { begin, go, listen, state } from "./state.js";
 import { Store } from "./store.js";
@@ -131,6 +131,8 @@ function render() {
     footer(),
   );
   paintAll();
+  const current = app.querySelector(".tab[aria-current]");
+  if (current) current.parentElement.scrollLeft = current.offsetLeft - 40;
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   scrollTo(x, y);
 }
@@ -149,8 +151,13 @@ function footer() {
 function refuse(problem) {
   document.documentElement.lang = spoken();
   document.title = t("title");
-  app.replaceChildren(header(), h("p.note", { role: "alert" }, problem ? problem[spoken()] : t("type-a-sentence")));
+  const said = problem ? h("p.note", { role: "alert" }, problem[spoken()]) : h("p.lead", null, t("type-a-sentence"));
+  app.replaceChildren(header(), said);
+  paintAll();
 }
+
+// The sentence is on the screen before the numbers are unpacked.
+const shown = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
 
 async function boot() {
   const page = read("document");
@@ -161,19 +168,26 @@ async function boot() {
   connect(page.served ? typed : null);
   let draw = () => refuse(page.error);
   if (page.document) {
+    store = new Store(page.document, null);
+    app.replaceChildren(header());
+    await shown();
     store = await Store.open(page.document);
     if (page.document.compare) other = await Store.open(page.document.compare);
     draw = render;
   }
   listen(draw);
   draw();
+  if (document.fonts.status === "loading") {
+    await document.fonts.ready;
+    forgetColours();
+    draw();
+  }
   const redraw = () => {
     forgetColours();
     draw();
   };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   addEventListener("resize", redraw);
-  document.fonts.ready.then(redraw);
   app.dataset.ready = "true";
 }
 

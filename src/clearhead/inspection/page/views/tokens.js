@@ -80,7 +80,7 @@ function vectors(store, side, list) {
         id: name,
         matrix,
         labels: { rows: words },
-        name: t(`tensor-${name.slice(4)}`),
+        name: t(`tensor-${name}`),
         pick: (i, d) => follow(name, i, d),
         cell: 12,
       })
