@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from clearhead.inspection.ablation import Ablation
+from clearhead.inspection.checkpoints import Moment
 from clearhead.inspection.explanation import Beam, Explanation, Outcome, PlacedToken, Step
 from clearhead.inspection.parts import parts
+from clearhead.inspection.rivals import Rival
 
 FORMAT = 1
 LARGEST = 32767
@@ -28,16 +31,15 @@ def document(
     Args:
         run: name, version, parameters and weights_sha256 of the run.
         config: the model's config, with the sizes of the vocabularies.
-        more: rivals, ablations, checkpoints, compare: sections that are ready (see ``inspector.py``), and "tensors",
-            arrays by name that they need.
+        more: what else is known (see ``inspector.py``): rivals, ablations, checkpoints; compare, another document.
     """
     tensors = dict(explanation.tensors)
     beam, crosses = _beam(explanation.beam)
     if len(crosses):
         tensors["beam.cross"] = crosses
-    tensors |= more.pop("tensors", {})
+    moments = more.get("checkpoints", [])
+    tensors |= {_moment_name(moment): moment.cross for moment in moments if moment.cross is not None}
     table, blob = pack({name: array for name, array in tensors.items() if not name.endswith(DERIVED)})
-    empty: dict[str, Any] = {"rivals": [], "ablations": [], "checkpoints": [], "compare": None}
     return {
         "format": FORMAT,
         "kind": explanation.kind,
@@ -60,7 +62,10 @@ def document(
         "cache": [each._asdict() for each in explanation.beam.cache] if explanation.beam else [],
         "labels": [label._asdict() for label in explanation.labels],
         "contributions": {name: list(values) for name, values in explanation.contributions.items()},
-        **{name: more.get(name, nothing) for name, nothing in empty.items()},
+        "rivals": [rival_of(each) for each in more.get("rivals", [])],
+        "ablations": [ablation_of(each) for each in more.get("ablations", [])],
+        "checkpoints": [_moment(each) for each in moments],
+        "compare": more.get("compare"),
     }
 
 
@@ -135,3 +140,28 @@ def _beam(beam: Beam | None) -> tuple[dict[str, Any] | None, np.ndarray]:
         nodes.append({**{name: getattr(node, name) for name in names}, **asked, "cross": row})
     tree = {"beam_size": beam.beam_size, "length_penalty": beam.length_penalty, "nodes": nodes, "best": beam.best}
     return tree, np.stack(crosses) if crosses else np.zeros((0, 0, 0, 0), np.float32)
+
+
+def rival_of(rival: Rival) -> dict[str, Any]:
+    """Return a rival as the document has it."""
+    own = {"step": rival.step, "id": rival.id, "text": rival.text, "token_log_prob": rival.log_prob}
+    return {**own, **_said(rival.outcome)}
+
+
+def ablation_of(ablation: Ablation) -> dict[str, Any]:
+    """Return a head that was switched off as the document has it."""
+    own = {"part": ablation.part, "head": ablation.head, "delta_log_prob": ablation.delta_log_prob}
+    return {**own, **_said(ablation.outcome)}
+
+
+def _moment(moment: Moment) -> dict[str, Any]:
+    own = {"step": moment.step, "reference_log_prob": moment.log_prob, "loss": moment.loss}
+    return {**own, **_said(moment.outcome), "cross": None if moment.cross is None else _moment_name(moment)}
+
+
+def _moment_name(moment: Moment) -> str:
+    return f"checkpoints.{'final' if moment.step is None else moment.step}.cross"
+
+
+def _said(outcome: Outcome) -> dict[str, Any]:
+    return {"translation": outcome.text, "log_prob": outcome.log_prob, "score": outcome.score}

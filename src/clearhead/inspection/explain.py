@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from unicodedata import normalize
 
 import numpy as np
@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from clearhead.config import DecodingConfig
 from clearhead.decoding.greedy import greedy_search
 from clearhead.decoding.hypothesis import Hypothesis
-from clearhead.decoding.problem import Problem
+from clearhead.decoding.problem import Problem, pad_prefixes
 from clearhead.decoding.translator import Translator
 from clearhead.errors import CorpusError, UsageError
 from clearhead.inspection.explanation import Explanation, Outcome
 from clearhead.inspection.steps import placed, placed_ids, steps_of
 from clearhead.inspection.trace import tracing
 from clearhead.inspection.tree import beam_tree
+from clearhead.models.interface import Memory
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,22 @@ class Question:
     def alpha(self) -> float:
         """The exponent of the length penalty."""
         return self.decoding.length_penalty
+
+    @property
+    def prefix(self) -> list[int]:
+        """The ids that the translation must start with."""
+        return self.problem.prefixes[0].tolist()
+
+    def repeated(self, prefixes: list[list[int]]) -> Problem:
+        """Return the sentence asked once for each of ``prefixes`` (ids)."""
+        one, n = self.problem, len(prefixes)
+        memory = Memory(
+            one.memory.hidden.expand(n, -1, -1),
+            one.memory.mask.expand(n, -1),
+            None if one.memory.final is None else one.memory.final.expand(-1, -1, n, -1),
+        )
+        starts = pad_prefixes(prefixes, one.limits.device)
+        return replace(one, memory=memory, limits=one.limits.expand(n), prefixes=starts)
 
 
 @torch.no_grad()
@@ -92,7 +109,12 @@ def explain(
 
     Raises: as ``ask``.
     """
-    question = ask(translator, text, prefix, tag, decoding)
+    return answer(translator, ask(translator, text, prefix, tag, decoding))
+
+
+@torch.no_grad()
+def answer(translator: Translator, question: Question) -> Explanation:
+    """Return all that the model computes on the way from a question to its translation."""
     with translator.device.autocast():
         (greedy,) = greedy_search(translator.model, question.problem, question.alpha)
         beam, best = beam_tree(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from typing import Any
 
-from clearhead.config import DecodingConfig
 from clearhead.decoding.translator import Translator
-from clearhead.inspection.document import document
-from clearhead.inspection.explain import explain
-from clearhead.inspection.explanation import Explanation
+from clearhead.inspection.ablation import Head, ablations
+from clearhead.inspection.checkpoints import over_checkpoints
+from clearhead.inspection.document import ablation_of, document, rival_of
+from clearhead.inspection.explain import Question, answer, ask
+from clearhead.inspection.rivals import rival_at, rivals
 from clearhead.runs.folder import MODEL, RunFolder
 from clearhead.version import __version__
 
@@ -48,15 +50,46 @@ class Inspector:
         sizes = {"src_vocabulary": tokenizers.src.vocabulary_size, "tgt_vocabulary": tokenizers.tgt.vocabulary_size}
         return {**self.folder.config.model.model_dump(mode="json"), **sizes}
 
-    def explain(
-        self, text: str, *, prefix: str = "", tag: str = "", decoding: DecodingConfig | None = None
-    ) -> Explanation:
-        """Return what the model computes for ``text``; see ``explain.explain``."""
-        return explain(self.translator, text, prefix=prefix, tag=tag, decoding=decoding)
+    def ask(self, text: str, prefix: str = "", tag: str = "") -> Question:
+        """Return ``text`` as a question; see ``explain.ask``."""
+        return ask(self.translator, text, prefix, tag)
 
-    def document(self, text: str, *, prefix: str = "", tag: str = "") -> dict[str, Any]:
+    def document(self, text: str, *, prefix: str = "", tag: str = "", full: bool = False) -> dict[str, Any]:
         """Return what the page shows of ``text``.
 
-        Raises: as ``explain.ask``.
+        full: with rivals, heads switched off, and the run's checkpoints, which together take much longer than the rest.
+
+        Raises: as ``explain.ask``; FaultsError also where a checkpoint is damaged.
         """
-        return document(self.explain(text, prefix=prefix, tag=tag), self.run, self.config())
+        question = self.ask(text, prefix, tag)
+        explanation = answer(self.translator, question)
+        more: dict[str, Any] = {}
+        if full:
+            moments = over_checkpoints(self.folder, self.translator, question, explanation)
+            more = {
+                "rivals": rivals(self.translator, question, explanation),
+                "ablations": ablations(self.translator, question, explanation),
+                "checkpoints": list(moments),
+            }
+        return document(explanation, self.run, self.config(), **more)
+
+    def rival(self, text: str, step: int, id: int, *, prefix: str = "", tag: str = "") -> dict[str, Any]:
+        """Return what the model would have said, had token ``id`` come at ``step`` (from 0), as the document has it.
+
+        Raises:
+            UsageError: there is no such step or token; others as ``explain.ask``.
+        """
+        question = self.ask(text, prefix, tag)
+        return rival_of(rival_at(self.translator, question, answer(self.translator, question), step, id))
+
+    def ablations(
+        self, text: str, heads: Sequence[Head] | None = None, *, prefix: str = "", tag: str = ""
+    ) -> list[dict[str, Any]]:
+        """Return what each head is worth, as the document has it; heads: (part, head) pairs, all where None.
+
+        Raises:
+            UsageError: there is no such head; others as ``explain.ask``.
+        """
+        question = self.ask(text, prefix, tag)
+        explanation = answer(self.translator, question)
+        return [ablation_of(each) for each in ablations(self.translator, question, explanation, heads)]

@@ -87,9 +87,10 @@ class _Recorder:
 
     def find(self, tokens: list[int]) -> int:
         """Return the node of a hypothesis."""
-        at = 0
+        at: int | None = 0
         for token in tokens:
-            at = next(node.node for node in self.nodes if node.parent == at and node.id == token)
+            at = next((node.node for node in self.nodes if node.parent == at and node.id == token), None)
+        assert at is not None, "the search found what it did not look at"
         return at
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -288,6 +288,17 @@ def average_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
         for name, tensor in weights.items():
             total[name] += tensor
     return {name: (tensor / len(paths)).float() for name, tensor in total.items()}
+
+
+def stored_weights(run: RunFolder) -> Iterator[tuple[int, dict[str, Tensor]]]:
+    """Yield the step and the weights of each checkpoint that a run has, oldest first.
+
+    Raises:
+        FaultsError: a checkpoint is damaged.
+    """
+    for path in _checkpoints(run.checkpoints_path):
+        if not path.name.endswith(".old"):
+            yield _step(path), _join([path / part for part in check_checkpoint(path, [MODEL])[MODEL]])
 
 
 def _checkpoints(folder: Path) -> list[Path]:
