@@ -77,7 +77,7 @@ def unscaled_embedding(patch):
 
 
 def norm_before_the_sum(patch):
-    patch.setattr(Residual, "forward", lambda self, x, sublayer: x + self.norm(sublayer(x)))
+    patch.setattr(Residual, "forward", lambda self, x, sublayer, is_token=None: x + self.norm(sublayer(x)))
 
 
 def state_stays(patch):

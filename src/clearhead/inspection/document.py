@@ -64,7 +64,7 @@ def document(
         "contributions": {name: list(values) for name, values in explanation.contributions.items()},
         "rivals": [rival_of(each) for each in more.get("rivals", [])],
         "ablations": [ablation_of(each) for each in more.get("ablations", [])],
-        "checkpoints": [_moment(each) for each in moments],
+        "checkpoints": [_moment(each, explanation) for each in moments],
         "compare": more.get("compare"),
     }
 
@@ -144,24 +144,26 @@ def _beam(beam: Beam | None) -> tuple[dict[str, Any] | None, np.ndarray]:
 
 def rival_of(rival: Rival) -> dict[str, Any]:
     """Return a rival as the document has it."""
-    own = {"step": rival.step, "id": rival.id, "text": rival.text, "token_log_prob": rival.log_prob}
-    return {**own, **_said(rival.outcome)}
+    own = {"step": rival.step, "id": rival.id, "text": rival.text, "log_prob": rival.log_prob}
+    return {**own, "translation": rival.outcome.text, "score": rival.outcome.score}
 
 
 def ablation_of(ablation: Ablation) -> dict[str, Any]:
     """Return a head that was switched off as the document has it."""
     own = {"part": ablation.part, "head": ablation.head, "delta_log_prob": ablation.delta_log_prob}
-    return {**own, **_said(ablation.outcome)}
+    return {**own, **said(ablation.outcome)}
 
 
-def _moment(moment: Moment) -> dict[str, Any]:
-    own = {"step": moment.step, "reference_log_prob": moment.log_prob, "loss": moment.loss}
-    return {**own, **_said(moment.outcome), "cross": None if moment.cross is None else _moment_name(moment)}
+def _moment(moment: Moment, explanation: Explanation) -> dict[str, Any]:
+    own = {"step": moment.step, "reference_log_prob": moment.log_prob, "loss": moment.loss, **said(moment.outcome)}
+    rows = [{"id": token.id, "text": token.text} for token in explanation.tgt_outputs]
+    return {**own, "tokens": rows, "cross": None if moment.cross is None else _moment_name(moment)}
 
 
 def _moment_name(moment: Moment) -> str:
     return f"checkpoints.{'final' if moment.step is None else moment.step}.cross"
 
 
-def _said(outcome: Outcome) -> dict[str, Any]:
+def said(outcome: Outcome) -> dict[str, Any]:
+    """Return what came out as the document has it."""
     return {"translation": outcome.text, "log_prob": outcome.log_prob, "score": outcome.score}

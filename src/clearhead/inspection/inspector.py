@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
 from typing import Any
 
+from torch import nn
+
 from clearhead.decoding.translator import Translator
-from clearhead.inspection.ablation import Head, ablations
+from clearhead.errors import UsageError
+from clearhead.inspection.ablation import ablations
 from clearhead.inspection.checkpoints import over_checkpoints
-from clearhead.inspection.document import ablation_of, document, rival_of
-from clearhead.inspection.explain import Question, answer, ask
-from clearhead.inspection.rivals import rival_at, rivals
+from clearhead.inspection.document import ablation_of, document, said
+from clearhead.inspection.explain import Question, answer, ask, outcome
+from clearhead.inspection.rivals import forced, rivals
 from clearhead.runs.folder import MODEL, RunFolder
 from clearhead.version import __version__
 
@@ -33,13 +35,14 @@ class Inspector:
     def __init__(self, path: str | os.PathLike[str], device: str = "auto", overrides: tuple[str, ...] = ()) -> None:
         self.folder = RunFolder.open(os.fspath(path))
         self.translator = Translator.load(path, device, overrides=overrides)
-        model = self.translator.model
+        assert isinstance(self.translator.model, nn.Module)
+        self.model = self.translator.model
         with open(self.folder.path / MODEL, "rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         self.run = {
             "name": self.folder.path.resolve().name,
             "version": self.folder.config.clearhead or __version__,
-            "parameters": sum(weight.numel() for weight in model.parameters()),  # type: ignore[attr-defined]
+            "parameters": sum(weight.numel() for weight in self.model.parameters()),
             "weights_sha256": sha256,
             "languages": self.folder.config.languages.model_dump(),
         }
@@ -73,23 +76,41 @@ class Inspector:
             }
         return document(explanation, self.run, self.config(), **more)
 
-    def rival(self, text: str, step: int, id: int, *, prefix: str = "", tag: str = "") -> dict[str, Any]:
-        """Return what the model would have said, had token ``id`` come at ``step`` (from 0), as the document has it.
+    def rival(self, text: str, prefix: list[int]) -> dict[str, Any]:
+        """Return what the model says of ``text`` where the target's first tokens are ``prefix`` (ids).
 
         Raises:
-            UsageError: there is no such step or token; others as ``explain.ask``.
+            UsageError: there is no such token, or there are too many; others as ``explain.ask``.
         """
-        question = self.ask(text, prefix, tag)
-        return rival_of(rival_at(self.translator, question, answer(self.translator, question), step, id))
+        question = self.ask(text)
+        size, limit = self.translator.tokenizers.tgt.vocabulary_size, int(question.problem.limits[0])
+        for id in prefix:
+            if not 0 <= id < size:
+                raise UsageError("no-such-token", id=id, last=size - 1)
+        if len(prefix) > limit:
+            raise UsageError("prefix-too-long", line=1, tokens=len(prefix), limit=limit)
+        (hypothesis,) = forced(self.translator, question, [prefix])
+        return said(outcome(self.translator, hypothesis))
 
-    def ablations(
-        self, text: str, heads: Sequence[Head] | None = None, *, prefix: str = "", tag: str = ""
-    ) -> list[dict[str, Any]]:
-        """Return what each head is worth, as the document has it; heads: (part, head) pairs, all where None.
+    def ablation(self, text: str, part: str, head: int) -> dict[str, Any]:
+        """Return what ``head`` of the attention ``part`` is worth to the translation of ``text``.
 
         Raises:
             UsageError: there is no such head; others as ``explain.ask``.
         """
-        question = self.ask(text, prefix, tag)
+        question = self.ask(text)
         explanation = answer(self.translator, question)
-        return [ablation_of(each) for each in ablations(self.translator, question, explanation, heads)]
+        (found,) = ablations(self.translator, question, explanation, [(part, head)])
+        return ablation_of(found)
+
+    def column(self, name: str, column: int) -> dict[str, Any]:
+        """Return the weights and the bias that make number ``column`` of what the linear layer ``name`` says.
+
+        Raises:
+            UsageError: there is no such layer or number.
+        """
+        layer = dict(self.model.named_modules()).get(name)
+        if not isinstance(layer, nn.Linear) or not 0 <= column < layer.out_features:
+            raise UsageError("no-such-column", name=name, column=column)
+        bias = None if layer.bias is None else float(layer.bias[column])
+        return {"weights": layer.weight[column].tolist(), "bias": bias}

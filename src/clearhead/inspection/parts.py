@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from clearhead.inspection.explanation import Explanation
 
 PARTS = (
@@ -31,7 +33,8 @@ def parts(explanation: Explanation) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name, array in _in_order(explanation):
         part = _part_of(name)
-        if part is not None:
+        same = part is not None and part[1] == "norm" and _unchanged(explanation, part[0].partition(".")[0])
+        if part is not None and not same:
             path, kind, source, equation, section = part
             new = {"name": path, "kind": kind, "shapes": {}, "source": source, "equation": equation, "section": section}
             found.setdefault(path, new)["shapes"][name.removeprefix(path).removeprefix(".") or "output"] = array
@@ -51,6 +54,12 @@ def _in_order(explanation: Explanation) -> Iterator[tuple[str, list[int]]]:
     for rank in ranks:
         for name in (each for each in names if next(r for r in ranks if each.startswith(r)) == rank):
             yield name, list(explanation.tensors[name].shape)
+
+
+def _unchanged(explanation: Explanation, stack: str) -> bool:
+    """Whether a stack ends in nothing more: a post-norm one's layers have normalised already."""
+    before, behind = (explanation.tensors.get(f"{stack}.{name}") for name in ("stack", "output"))
+    return before is not None and behind is not None and np.shares_memory(before, behind)
 
 
 def _part_of(name: str) -> tuple[str, str, str, str, str] | None:

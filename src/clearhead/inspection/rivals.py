@@ -9,8 +9,7 @@ import torch
 from clearhead.decoding.beam import beam_search
 from clearhead.decoding.hypothesis import Hypothesis
 from clearhead.decoding.translator import Translator
-from clearhead.errors import UsageError
-from clearhead.inspection.explain import Question, outcome, teach
+from clearhead.inspection.explain import Question, outcome
 from clearhead.inspection.explanation import Explanation, Outcome
 
 ROWS = 256
@@ -46,26 +45,6 @@ def rivals(translator: Translator, question: Question, explanation: Explanation,
         Rival(step, each.id, each.text, each.log_prob, outcome(translator, hypothesis))
         for (step, each), hypothesis in zip(found, results)
     ]
-
-
-@torch.no_grad()
-def rival_at(translator: Translator, question: Question, explanation: Explanation, step: int, id: int) -> Rival:
-    """Return what would have followed, had token ``id`` come at ``step``.
-
-    Raises:
-        UsageError: there is no such step or token.
-    """
-    tokens = [token.id for token in explanation.tgt_outputs]
-    last, size = min(len(tokens) - 1, int(question.problem.limits[0]) - 1), translator.tokenizers.tgt.vocabulary_size
-    if not 0 <= step <= last:
-        raise UsageError("no-such-step", step=step, last=last)
-    if not 0 <= id < size:
-        raise UsageError("no-such-token", id=id, last=size - 1)
-    with translator.device.autocast():
-        _, logits = teach(translator, question.ids, [*tokens[:step], id])
-    log_prob = float(logits[step].float().log_softmax(-1)[id])
-    (hypothesis,) = forced(translator, question, [[*tokens[:step], id]])
-    return Rival(step, id, translator.tokenizers.tgt.token_text(id), log_prob, outcome(translator, hypothesis))
 
 
 @torch.no_grad()
