@@ -36,22 +36,22 @@ def not_words():
     return [id for id in range(400) if id not in words and id != tokenizers().tgt.eos_id]
 
 
-def transformer(seed=6, **choices):
-    return translator(TransformerConfig(**{**SIZES, "tie": "none", **choices}), seed)
+def transformer(seed=6, spread=0.3, **choices):
+    return translator(TransformerConfig(**{**SIZES, "tie": "none", **choices}), seed, spread)
 
 
 def recurrent(seed=1, **choices):
     return translator(RecurrentConfig(**{"d_model": 16, "max_positions": 40, **choices}), seed)
 
 
-def translator(config, seed=1):
+def translator(config, seed=1, spread=0.3):
     size = tokenizers().src.vocabulary_size
     model = build_model(config, size, size, seed=seed).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            spread = 0.3 if weight.dim() == 2 else 0.1
-            weight.add_(torch.randn(weight.shape, generator=generator) * spread)
+            own = spread if weight.dim() == 2 else 0.1
+            weight.add_(torch.randn(weight.shape, generator=generator) * own)
             if name.endswith(("embedding.weight", "output.weight")):
                 weight[not_words()] *= 0.1  # what comes out is words, which as a prefix are the same tokens again
     return Translator(model, tokenizers(), DECODING, device="cpu")
