@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING
 from clearhead.version import __version__
 
 if TYPE_CHECKING:
-    from clearhead.decoding.translator import Translation, Translator
+    from clearhead.decoding.translator import Translation
+    from clearhead.inspection.translator import Translator
     from clearhead.pipelines import pipeline
 
 __all__ = ["Translation", "Translator", "__version__", "pipeline"]
 
 
 def __getattr__(name: str) -> object:
-    if name in ("Translation", "Translator"):
-        from clearhead.decoding import translator
+    if name == "Translation":
+        from clearhead.decoding.translator import Translation
 
-        return getattr(translator, name)
+        return Translation
+    if name == "Translator":
+        from clearhead.inspection.translator import Translator
+
+        return Translator
     if name == "pipeline":
         from clearhead.pipelines import pipeline
 

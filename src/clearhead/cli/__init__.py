@@ -27,6 +27,7 @@ from clearhead.cli import (
     gain,
     generate,
     import_,
+    inspect,
     train,
     translate,
     version,
@@ -92,7 +93,7 @@ def clearhead(
 
 VERBS = (
     demo.demo, train.train, translate.translate, classify.classify, generate.generate, evaluate.evaluate,
-    few_shot.few_shot, gain.gain, data.data, import_.import_, export.export, version.version,
+    inspect.inspect, few_shot.few_shot, gain.gain, data.data, import_.import_, export.export, version.version,
 )  # fmt: skip
 for verb in VERBS:
     app.command(verb.__name__.strip("_").replace("_", "-"))(verb)

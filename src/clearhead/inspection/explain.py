@@ -83,7 +83,7 @@ def ask(
     own = src.encode(text)
     longest = translator.model.max_positions - 1 - len(front)
     if len(own) > longest:
-        raise CorpusError("source-too-long", line=1, tokens=len(own), limit=longest)
+        raise CorpusError("too-long-to-inspect", tokens=len(own), limit=longest)
     start, limit = translator.tokenizers.tgt.encode(prefix), translator.limit(len(own), decoding)
     if len(start) > limit:
         raise UsageError("prefix-too-long", line=1, tokens=len(start), limit=limit)
@@ -166,13 +166,14 @@ def named(traced: dict[str, Tensor]) -> dict[str, Tensor]:
             name = name.removeprefix("decoder.")
             tensor = tensor if name.endswith(".mask") else tensor[0]
         found[name] = tensor
+    alone = "tgt" if "decoder.output" in found else "src"  # which side a model with one side is
+    for name, new in (("token_embedding", "embedding"), ("positions", "positions"), ("segments", "segments")):
+        if name in found:
+            found[f"{alone}_{new}"] = found.pop(name)
     for side, stack in (("src", "encoder"), ("tgt", "decoder")):
         first = f"{stack}.layers.0.self_attention_residual.input"
         if first in found:
             found[f"{side}_input"] = found[first]
-            for name, new in (("token_embedding", "embedding"), ("positions", "positions"), ("segments", "segments")):
-                if name in found:
-                    found[f"{side}_{new}"] = found.pop(name)
     return found
 
 

@@ -8,71 +8,108 @@ from typing import Any
 
 from torch import nn
 
+from clearhead.config import with_overrides
 from clearhead.decoding.translator import Translator
+from clearhead.device import choose_device
 from clearhead.errors import UsageError
 from clearhead.inspection.ablation import ablations
 from clearhead.inspection.checkpoints import over_checkpoints
 from clearhead.inspection.document import ablation_of, document, said
 from clearhead.inspection.explain import Question, answer, ask, outcome
+from clearhead.inspection.explanation import Explanation
 from clearhead.inspection.rivals import forced, rivals
+from clearhead.inspection.texts import explain_label, explain_next
 from clearhead.runs.folder import MODEL, RunFolder
-from clearhead.version import __version__
+from clearhead.runs.load import loaded
+
+TASKS = ("translation", "classification", "language-model")
 
 
 class Inspector:
     """Explains texts by the model of a run folder.
 
     Args:
-        path: the run folder.
+        path: the run folder, of one of ``TASKS``.
         device: see ``device.choose_device``.
         overrides: ``decoding.key=value`` in place of what the run's config says.
 
     Raises:
         RunError: the folder is not a whole run folder.
         ConfigError: an override is wrong.
+        UsageError: the run is one of another task.
     """
 
     def __init__(self, path: str | os.PathLike[str], device: str = "auto", overrides: tuple[str, ...] = ()) -> None:
         self.folder = RunFolder.open(os.fspath(path))
-        self.translator = Translator.load(path, device, overrides=overrides)
-        assert isinstance(self.translator.model, nn.Module)
-        self.model = self.translator.model
+        self.settings = with_overrides(self.folder.config, overrides)
+        self.task = self.settings.task
+        if self.task not in TASKS:
+            raise UsageError("wrong-task", path=self.folder.path, task=self.task, wanted=", ".join(TASKS))
+        run = loaded(self.settings, self.folder.tokenizers(), self.folder.weights())
+        self.tokenizers, self.device = run.tokenizers, choose_device(device)
+        self.model = run.model.to(self.device.name).eval()
         with open(self.folder.path / MODEL, "rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         self.run = {
             "name": self.folder.path.resolve().name,
-            "version": self.folder.config.clearhead or __version__,
+            "version": self.folder.config.clearhead,
             "parameters": sum(weight.numel() for weight in self.model.parameters()),
             "weights_sha256": sha256,
-            "languages": self.folder.config.languages.model_dump(),
+            "languages": self.settings.languages.model_dump(),
         }
+
+    @property
+    def translator(self) -> Translator:
+        """The model as a translator.
+
+        Raises:
+            UsageError: it is none.
+        """
+        if self.task != "translation":
+            raise UsageError("wrong-task", path=self.folder.path, task=self.task, wanted="translation")
+        decoding, tgt = self.settings.decoding, self.settings.languages.tgt
+        return Translator(self.model, self.tokenizers, decoding, self.device.name, tgt_language=tgt)  # type: ignore[arg-type]
 
     def config(self) -> dict[str, Any]:
         """Return the model's config with the sizes of its vocabularies."""
-        tokenizers = self.translator.tokenizers
-        sizes = {"src_vocabulary": tokenizers.src.vocabulary_size, "tgt_vocabulary": tokenizers.tgt.vocabulary_size}
-        return {**self.folder.config.model.model_dump(mode="json"), **sizes}
+        src, tgt = self.tokenizers.src, self.tokenizers.tgt
+        sizes = {"src_vocabulary": src.vocabulary_size, "tgt_vocabulary": tgt.vocabulary_size}
+        return {**self.settings.model.model_dump(mode="json"), **sizes}
 
     def ask(self, text: str, prefix: str = "", tag: str = "") -> Question:
-        """Return ``text`` as a question; see ``explain.ask``."""
+        """Return ``text`` as a question to a translator; see ``explain.ask``."""
         return ask(self.translator, text, prefix, tag)
+
+    def explain(self, text: str, *, prefix: str = "", tag: str = "") -> Explanation:
+        """Return what the model computes for ``text``; only a translator takes a prefix and a tag.
+
+        Raises: as ``explain.ask``, ``texts.explain_label`` and ``texts.explain_next``.
+        """
+        match self.task:
+            case "classification":
+                labels = self.settings.model.labels  # type: ignore[union-attr]  # the task has a classifier
+                limit = self.settings.data.max_tokens
+                return explain_label(self.model, self.tokenizers.src, labels, self.device, limit, text)
+            case "language-model":
+                return explain_next(self.model, self.tokenizers.src, self.device, text)
+        return answer(self.translator, self.ask(text, prefix, tag))
 
     def document(self, text: str, *, prefix: str = "", tag: str = "", full: bool = False) -> dict[str, Any]:
         """Return what the page shows of ``text``.
 
-        full: with rivals, heads switched off, and the run's checkpoints, which together take much longer than the rest.
+        full: a translation with rivals, heads switched off, and the run's checkpoints, which together take much longer
+            than the rest.
 
-        Raises: as ``explain.ask``; FaultsError also where a checkpoint is damaged.
+        Raises: as ``explain``; FaultsError also where a checkpoint is damaged.
         """
-        question = self.ask(text, prefix, tag)
-        explanation = answer(self.translator, question)
         more: dict[str, Any] = {}
-        if full:
-            moments = over_checkpoints(self.folder, self.translator, question, explanation)
+        explanation = self.explain(text, prefix=prefix, tag=tag)
+        if full and self.task == "translation":
+            translator, question = self.translator, self.ask(text, prefix, tag)
             more = {
-                "rivals": rivals(self.translator, question, explanation),
-                "ablations": ablations(self.translator, question, explanation),
-                "checkpoints": list(moments),
+                "rivals": rivals(translator, question, explanation),
+                "ablations": ablations(translator, question, explanation),
+                "checkpoints": list(over_checkpoints(self.folder, translator, question, explanation)),
             }
         return document(explanation, self.run, self.config(), **more)
 
@@ -83,7 +120,7 @@ class Inspector:
             UsageError: there is no such token, or there are too many; others as ``explain.ask``.
         """
         question = self.ask(text)
-        size, limit = self.translator.tokenizers.tgt.vocabulary_size, int(question.problem.limits[0])
+        size, limit = self.tokenizers.tgt.vocabulary_size, int(question.problem.limits[0])
         for id in prefix:
             if not 0 <= id < size:
                 raise UsageError("no-such-token", id=id, last=size - 1)
@@ -109,7 +146,8 @@ class Inspector:
         Raises:
             UsageError: there is no such layer or number.
         """
-        layer = dict(self.model.named_modules()).get(name)
+        modules = dict(self.model.named_modules())
+        layer = modules.get(name, modules.get(f"body.{name}"))
         if not isinstance(layer, nn.Linear) or not 0 <= column < layer.out_features:
             raise UsageError("no-such-column", name=name, column=column)
         bias = None if layer.bias is None else float(layer.bias[column])

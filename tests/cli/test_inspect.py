@@ -1,0 +1,80 @@
+"""``clearhead inspect``: in the terminal, as a page, served; bad input is one line."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from clearhead.cli import run
+from clearhead.inspection import serve
+
+GOLDEN = str(Path(__file__).parents[1] / "golden/format-1")
+TEXT = "나는 학생입니다"
+
+
+@pytest.fixture
+def inspected(capfd):
+    def inspect(*arguments):
+        code = run(["inspect", *arguments])
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return inspect
+
+
+@pytest.mark.parametrize(("language", "title"), [("en", "Where each token looks"), ("ko", "각 토큰이 보는 곳")])
+def test_the_terminal_shows_where_it_looks_how_sure_it_is_and_what_else_it_might_say(
+    inspected, monkeypatch, language, title
+):
+    monkeypatch.setenv("CLEARHEAD_LANG", language)
+    code, out, err = inspected(GOLDEN, TEXT)
+    assert (code, err) == (0, "") and title in out
+    lines = out.splitlines()
+    assert lines[0] == f"{TEXT} → I am a student"
+    rows = [line.split() for line in lines if line.strip().startswith("<eos>")]
+    assert len(rows) == 2  # of the alignment and of the steps
+    alignment, step = rows
+    assert 98 <= sum(0 if cell == "·" else int(cell) for cell in alignment[1:]) <= 102
+    assert float(step[1]) > 90
+
+
+def test_a_prefix_and_a_search_are_those_of_translate(inspected):
+    code, out, _ = inspected(GOLDEN, TEXT, "--prefix", "You", "--beam-size", "1")
+    assert code == 0 and out.splitlines()[0].startswith(f"{TEXT} → You")
+
+
+def test_a_page_is_written_whole(inspected, tmp_path):
+    page = tmp_path / "page.html"
+    code, out, err = inspected(GOLDEN, TEXT, "--beam-size", "2", "--html", str(page))
+    assert (code, out, err) == (0, f"{page}\n", "")
+    content = page.read_text(encoding="utf-8")
+    assert content.startswith("<!doctype html>") and TEXT in content and '"ablations": [{' in content
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([GOLDEN], 2, "no text to look at"),
+        ([GOLDEN, " "], 2, "no text to look at"),
+        ([GOLDEN, "--serve", TEXT], 2, "--serve takes neither"),
+        ([GOLDEN, TEXT, "--prefix", "a " * 300], 2, "prefix"),
+        ([GOLDEN, "학 " * 2000], 3, "2,001 tokens"),
+        ([GOLDEN, "\ud800"], 2, "U+D800"),
+        (["nowhere", TEXT], 4, "nowhere"),
+        ([GOLDEN, TEXT, "--html", "/nowhere/page.html"], 5, "/nowhere"),
+    ],
+)
+def test_bad_input_is_one_line(inspected, arguments, code, said):
+    answer = inspected(*arguments)
+    assert answer[:2] == (code, "") and said in answer[2] and answer[2].count("\n") == 1
+
+
+def test_it_is_served_at_the_address_that_is_printed(inspected, monkeypatch):
+    served = []
+    monkeypatch.setattr(serve, "serve", lambda server: (served.append(server.address), server.server_close()))
+    code, out, err = inspected(GOLDEN, "--serve", "--port", "0")
+    assert (code, out, err) == (0, f"{served[0]}\n", "")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, out, err = inspected(GOLDEN, "--serve", "--port", str(port))
+    assert (code, out) == (5, "") and f"--port {port}" in err and err.count("\n") == 1
