@@ -63,15 +63,19 @@ function gates(store, unit) {
     h("h3", null, unitName(unit)),
     h("p.hint", null, t(`cell-${cell}-words`)),
     CELLS[cell].map((formula) => h("p.formula", null, math(formula))),
-    found.map((what) =>
-      picture({
-        id: `gate-${what}`,
-        matrix: store.matrix(`${unit}.${what}`),
-        labels: { rows: words },
-        name: t(`tensor-${what}`),
-        most: 1,
-        cell: 12,
-      }),
+    h(
+      "div.pair",
+      null,
+      found.map((what) =>
+        picture({
+          id: `gate-${what}`,
+          matrix: store.matrix(`${unit}.${what}`),
+          labels: { rows: words },
+          name: t(`tensor-${what}`),
+          most: 1,
+          cell: 12,
+        }),
+      ),
     ),
   );
 }
