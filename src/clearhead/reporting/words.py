@@ -120,6 +120,62 @@ WORDS: dict[str, dict[str, str]] = {
         "top-level": "run",
         "newest": "Newest event: {time}.",
         "offline": "This page is complete in itself and asks nothing of any network.",
+        "comparison": "Comparison",
+        "ladder": "From recurrence to attention",
+        "ablations": "The Transformer, part by part",
+        "done": "Finished",
+        "unfinished": "Not finished",
+        "stopped": "not finished",
+        "untrained": "not trained yet",
+        "failed": "failed",
+        "base": "base",
+        "budget-steps": "{steps} updates each",
+        "budget-minutes": "{minutes} minutes of training each",
+        "best-bleu": "Best BLEU",
+        "base-bleu": "BLEU of the base",
+        "trained": "Models trained",
+        "all-together": "all models together",
+        "model": "Model",
+        "per-second": "Target tokens/s",
+        "updates": "Updates",
+        "valid-loss": "Validation loss",
+        "valid-bleu": "Validation BLEU",
+        "scores-hint": (
+            "BLEU and chrF with 95 % intervals on the test set. p: how often chance alone gives a difference from "
+            "the base as large (paired bootstrap); * below 0.05. Validation BLEU is of greedy search."
+        ),
+        "bleu-intervals": "BLEU on the test set",
+        "seeds": "Seeds",
+        "mean": "Mean",
+        "range": "Lowest and highest",
+        "over-seeds": "BLEU over the seeds",
+        "cheats": (
+            "was trained without the causal mask. Its loss is that of a model that sees the words it is to "
+            "foretell; when it translates there is nothing to see."
+        ),
+        "valid-bleu-over-time": "BLEU on validation text",
+        "minute": "minutes of training",
+        "train-loss": "Training loss",
+        "bleu-by-length": "BLEU by the length of the source",
+        "source-words": "words in the source",
+        "time-to": "Time to BLEU",
+        "time-to-hint": (
+            "Minutes of updates until greedy BLEU on validation text first came so far; – where it never did."
+        ),
+        "by-length": "BLEU by length",
+        "by-length-hint": (
+            "Test sentences grouped by the number of words in the source: a single vector for a whole sentence "
+            "fails where sentences are long."
+        ),
+        "words-in": "{words} words",
+        "same-sentences": "The same sentences",
+        "differences": "What differs",
+        "differences-hint": (
+            "Options that differ from the base's; which weights were kept; length penalties tried, with BLEU on "
+            "validation text."
+        ),
+        "options": "Options",
+        "length-penalty": "Length penalty",
         "hours": "{h} h {m:02d} min",
         "minutes": "{m} min {s:02d} s",
         "seconds": "{s} s",
@@ -239,6 +295,59 @@ WORDS: dict[str, dict[str, str]] = {
         "top-level": "실행",
         "newest": "마지막 기록: {time}.",
         "offline": "이 페이지는 파일 하나로 완결되며 네트워크에 아무것도 요청하지 않습니다.",
+        "comparison": "모델 비교",
+        "ladder": "순환 신경망에서 어텐션까지",
+        "ablations": "트랜스포머의 부분별 역할",
+        "done": "완료",
+        "unfinished": "진행 중",
+        "stopped": "끝나지 않음",
+        "untrained": "아직 학습 안 함",
+        "failed": "실패",
+        "base": "기준",
+        "budget-steps": "모델마다 업데이트 {steps}회",
+        "budget-minutes": "모델마다 학습 {minutes}분",
+        "best-bleu": "최고 BLEU",
+        "base-bleu": "기준 모델의 BLEU",
+        "trained": "학습한 모델",
+        "all-together": "모든 모델 합계",
+        "model": "모델",
+        "per-second": "초당 목표 토큰",
+        "updates": "업데이트",
+        "valid-loss": "검증 손실",
+        "valid-bleu": "검증 BLEU",
+        "scores-hint": (
+            "테스트 세트의 BLEU와 chrF, 95% 구간입니다. p: 우연만으로 기준 모델과 이만큼 차이가 날 확률(대응 "
+            "부트스트랩), *는 0.05 미만. 검증 BLEU는 탐욕 탐색으로 쟀습니다."
+        ),
+        "bleu-intervals": "테스트 세트의 BLEU",
+        "seeds": "시드",
+        "mean": "평균",
+        "range": "최저와 최고",
+        "over-seeds": "시드별 BLEU",
+        "cheats": (
+            "인과 마스크 없이 학습했습니다. 손실은 맞혀야 할 단어를 미리 보는 모델의 것이고, 번역할 때는 미리 볼 "
+            "것이 없습니다."
+        ),
+        "valid-bleu-over-time": "검증 문장의 BLEU",
+        "minute": "학습 시간(분)",
+        "train-loss": "학습 손실",
+        "bleu-by-length": "원문 길이에 따른 BLEU",
+        "source-words": "원문의 단어 수",
+        "time-to": "BLEU에 이르는 시간",
+        "time-to-hint": (
+            "탐욕 탐색으로 잰 검증 BLEU가 처음 그 값에 이를 때까지 업데이트에 쓴 시간입니다. 이르지 못하면 –."
+        ),
+        "by-length": "길이별 BLEU",
+        "by-length-hint": (
+            "테스트 문장을 원문의 단어 수로 묶었습니다. 문장 전체를 벡터 하나에 담는 모델은 긴 문장에서 "
+            "무너집니다."
+        ),
+        "words-in": "{words}단어",
+        "same-sentences": "같은 문장의 번역",
+        "differences": "다른 점",
+        "differences-hint": "기준 모델과 다른 설정, 남긴 가중치, 시도한 길이 페널티와 그때의 검증 BLEU입니다.",
+        "options": "설정",
+        "length-penalty": "길이 페널티",
         "hours": "{h}시간 {m:02d}분",
         "minutes": "{m}분 {s:02d}초",
         "seconds": "{s}초",

@@ -1,0 +1,230 @@
+"""Carrying out a comparison: each model trained by the one loop, then the test set translated once by each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clearhead.cli.comparison import Entry, Plan, differences
+from clearhead.cli.scoring import evaluate_run, read_test_set, test_set_name, weights_sha256
+from clearhead.cli.training import carry_out
+from clearhead.config import BuiltIn, RunConfig, expand_root
+from clearhead.decoding.translator import Translator
+from clearhead.errors import ConfigError, RunError, TrainingError, UsageError
+from clearhead.evaluation.scores import validation_scores
+from clearhead.runs.files import make_folder, read_json, replace_file
+from clearhead.runs.folder import RUN, RunFolder, cut_off
+from clearhead.runs.log import read_log
+from clearhead.text.corpus import LostPairs, read_pairs
+
+STATE = "state.json"
+DONE = ("max-steps", "max-minutes", "patience")
+OF_NO_ACCOUNT = ("format", "clearhead", "data.root", "training.max_steps", "training.max_minutes")
+"""What may differ between a run and its config without its being another model: who wrote it, where, how long."""
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """What every model translates once."""
+
+    __test__ = False  # to pytest
+
+    name: str
+    sources: list[str]
+    references: list[str]
+
+    @property
+    def sha256(self) -> str:
+        """What it is known by."""
+        return hashlib.sha256(json.dumps([self.sources, self.references]).encode()).hexdigest()
+
+
+@dataclass
+class State:
+    """What of a comparison no run folder tells; by the runs' names.
+
+    failed: why a training could not go on.
+    penalties: BLEU on validation text by length penalty, with the sha256 of the weights ("weights_sha256").
+    test: sha256 of the test set that evaluations are of.
+    """
+
+    path: Path
+    failed: dict[str, str] = field(default_factory=dict)
+    penalties: dict[str, dict[str, Any]] = field(default_factory=dict)
+    test: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> State:
+        """Return the state in ``path``; that of a beginning where there is none.
+
+        Raises:
+            RunError: it is not one.
+        """
+        if not path.exists():
+            return cls(path)
+        table = read_json(path)
+        names = ("failed", "penalties", "test")
+        if not (isinstance(table, dict) and all(isinstance(table.get(name), dict) for name in names)):
+            raise RunError("file-foreign", name=path.name)
+        return cls(path, *(table[name] for name in names))
+
+    def write(self) -> None:
+        """Write it; a kill leaves the old one or the new one."""
+        table = {"failed": self.failed, "penalties": self.penalties, "test": self.test}
+        content = json.dumps(table, ensure_ascii=False, indent=2).encode() + b"\n"
+        replace_file(self.path, [content], len(content))
+
+
+def open_folder(out: Path, resume: bool, overwrite: bool) -> State:
+    """Make the comparison's folder, or go on in it.
+
+    Raises:
+        UsageError: a comparison is there, and nobody said what is to become of it; or something else is there.
+    """
+    if out.exists() and not out.is_dir():
+        raise UsageError("out-is-file", path=out)
+    there = sorted(path.name for path in out.iterdir()) if out.exists() else []
+    if there and STATE not in there:
+        raise UsageError("out-not-empty", path=out, name=there[0])
+    if there and not (resume or overwrite):
+        raise UsageError("comparison-exists", path=out)
+    make_folder(out)
+    state = State.read(out / STATE) if resume else State(out / STATE)
+    state.write()
+    return state
+
+
+def read_tests(plan: Plan) -> TestSet:
+    """Return the comparison's test set.
+
+    Raises:
+        CorpusError: a file cannot be read, or its lines do not match.
+    """
+    test = plan.comparison.test
+    if isinstance(test, BuiltIn):
+        pairs = list(read_pairs(test, plan.root, False, LostPairs()))
+        return TestSet(f"{test.builtin}-{test.split}", [pair.src for pair in pairs], [pair.tgt for pair in pairs])
+    src, ref = (Path(plan.root, path) for path in (test.src, test.ref))
+    return TestSet(test_set_name(src), *read_test_set(src, ref))
+
+
+def train(plan: Plan, entry: Entry, run: Path, state: State, **how: Any) -> int:
+    """Train one model, or go on with it, or see that it is done; return the exit code.
+
+    how: resume, overwrite, device, threads and again, as in ``carry_out``. A training that cannot go on is noted in
+    ``state``: the others do without it.
+
+    Raises:
+        UsageError: its folder holds another model.
+        ClearheadError: whatever is wrong with config, corpora, run folder or machine.
+    """
+    if how["resume"] and (entry_name := run.name) in state.failed:
+        print(f"{entry_name}: not tried again ({state.failed[entry_name]})", file=sys.stderr)
+        return 0
+    if how["resume"] and (run / RUN).exists() and not cut_off(run):
+        folder = _brought_up_to_date(RunFolder.open(run, weights=False), entry.config)
+        if _finished(folder) and (folder.path / "model.safetensors").exists():
+            print(f"{run.name}: trained already", file=sys.stderr)
+            return 0
+    number = plan.entries.index(entry) + 1
+    print(f"model {number} of {len(plan.entries)}: {entry.model}, seed {entry.seed}, in {run}", file=sys.stderr)
+    try:
+        return carry_out(entry.config, run, label=run.name, **how)
+    except TrainingError as error:
+        state.failed[run.name] = error.message("en")
+        state.write()
+        print(f"{run.name}: {error.message()}; the others go on without it", file=sys.stderr)
+        return 0
+
+
+def _brought_up_to_date(folder: RunFolder, config: RunConfig) -> RunFolder:
+    """Give a run the budget and the decoding that the comparison has now; what is learnt must be the same."""
+    limit = min(config.data.max_tokens, config.model.max_positions)
+    resolved = {"root": expand_root(config.data.root), "max_tokens": limit}
+    config = config.model_copy(update={"data": config.data.model_copy(update=resolved)})
+    for key, (found, wanted) in differences(folder.config, config).items():
+        if key in OF_NO_ACCOUNT or key.startswith(("decoding.", "evaluation.")):
+            continue
+        raise UsageError("comparison-differs", path=folder.path, key=key, found=found, wanted=wanted)
+    return folder.with_config(config)
+
+
+def _finished(folder: RunFolder) -> bool:
+    """Whether a run has come to its end, and to that of the budget it has now."""
+    events = [event for event in read_log(folder.log_path) if event["event"] in ("Started", "Finished")]
+    if not events or events[-1].get("reason") not in DONE:
+        return False
+    training, last = folder.config.training, events[-1]
+    spent = last["step"] >= training.max_steps or last.get("training_s", 0.0) >= 60.0 * training.max_minutes > 0.0
+    return spent or last["reason"] == "patience"
+
+
+def evaluate(plan: Plan, entry: Entry, run: Path, tests: TestSet, state: State, device: str) -> None:
+    """Choose the length penalty on validation text where the comparison asks for it, then translate the test set.
+
+    What was done already for the same weights is not done again.
+    """
+    sha256 = weights_sha256(run)
+    if plan.comparison.length_penalties:
+        _choose_penalty(plan, entry, run, sha256, state, device)
+    folder = RunFolder.open(run)
+    kept = _evaluation(run, tests.name)
+    wanted = {"decoding": folder.config.decoding.model_dump(), "evaluation": folder.config.evaluation.model_dump()}
+    if kept and state.test.get(run.name) == tests.sha256 and kept | wanted | {"weights_sha256": sha256} == kept:
+        return
+    print(f"{run.name}: translating {len(tests.sources):,} test sentences", file=sys.stderr)
+    evaluate_run(run, tests.name, tests.sources, tests.references, [], device)
+    state.test[run.name] = tests.sha256
+    state.write()
+
+
+def _choose_penalty(plan: Plan, entry: Entry, run: Path, sha256: str, state: State, device: str) -> None:
+    penalties = [str(each) for each in plan.comparison.length_penalties]
+    tried = state.penalties.get(run.name, {})
+    if tried.get("weights_sha256") != sha256 or set(tried["bleu"]) != set(penalties):
+        print(f"{run.name}: choosing among {len(penalties)} length penalties on validation text", file=sys.stderr)
+        tried = {"weights_sha256": sha256, "bleu": {}}
+        for penalty in penalties:
+            tried["bleu"][penalty] = _validation_bleu(entry.config, run, float(penalty), device)
+        state.penalties[run.name] = tried
+        state.write()
+    best = max(penalties, key=lambda penalty: tried["bleu"][penalty])
+    folder = RunFolder.open(run)
+    decoding = folder.config.decoding.model_copy(update={"length_penalty": float(best)})
+    if decoding != folder.config.decoding:  # so that evaluate and translate use it too
+        folder.with_config(folder.config.model_copy(update={"decoding": decoding}))
+
+
+def _validation_bleu(config: RunConfig, run: Path, length_penalty: float, device: str) -> float:
+    if not config.data.valid:
+        raise ConfigError("penalties-need-valid")
+    translator = Translator.load(run, device=device)
+    decoding = translator.decoding.model_copy(update={"length_penalty": length_penalty})
+    hypotheses: list[str] = []
+    references: list[str] = []
+    for source in config.data.valid:
+        root = expand_root(config.data.root)
+        pairs = list(read_pairs(source, root, config.data.skip_bad_lines, LostPairs()))
+        translations = translator([pair.src for pair in pairs], tag=source.tag, decoding=decoding)
+        hypotheses += [each.text for each in translations]
+        references += [pair.tgt for pair in pairs]
+    return validation_scores(hypotheses, references, config.evaluation, config.languages.tgt)["bleu"]
+
+
+def _evaluation(run: Path, name: str) -> dict[str, Any]:
+    """Return what an evaluation wrote down, nothing where there is none that is whole."""
+    try:
+        table = json.loads((run / "evaluations" / f"{name}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return table if isinstance(table, dict) else {}
+
+
+def evaluations(runs: Sequence[Path], name: str) -> dict[str, dict[str, Any]]:
+    """Return what evaluations of ``runs`` on the test set ``name`` wrote down, by the runs' names."""
+    return {run.name: table for run in runs if (table := _evaluation(run, name))}
