@@ -94,7 +94,8 @@ def clearhead(
 
 VERBS = (
     demo.demo, train.train, translate.translate, classify.classify, generate.generate, evaluate.evaluate,
-    inspect.inspect, few_shot.few_shot, gain.gain, compare.compare, data.data, import_.import_, export.export, version.version,
+    inspect.inspect, few_shot.few_shot, gain.gain, compare.compare, data.data, import_.import_, export.export,
+    version.version,
 )  # fmt: skip
 for verb in VERBS:
     app.command(verb.__name__.strip("_").replace("_", "-"))(verb)
