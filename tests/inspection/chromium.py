@@ -77,16 +77,15 @@ class Page:
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
 
-    def picture(self, path, whole=True):
-        data = self.call(
-            "Page.captureScreenshot", format="png", captureBeyondViewport=whole, **(self._whole() if whole else {})
-        )
-        with open(path, "wb") as file:
-            file.write(base64.b64decode(data["data"]))
-
-    def _whole(self):
+    def picture(self, path):
+        """Keep the whole page as a PNG."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        return {"clip": {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 9000), "scale": 1}}
+        screen = {"width": self.run("innerWidth"), "height": min(int(size["height"]) + 1, 9000)}
+        self.call("Emulation.setDeviceMetricsOverride", **screen, deviceScaleFactor=1, mobile=False)
+        self.run("new Promise((done) => setTimeout(done, 100))")
+        self.wait("document.documentElement.dataset.painted === 'true'")
+        with open(path, "wb") as file:
+            file.write(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
 
     def _call(self, method, session=None, **params):
         self._number += 1

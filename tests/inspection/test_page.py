@@ -142,7 +142,14 @@ def test_the_fonts_have_every_syllable_and_the_page_only_what_it_uses():
 
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_a_page_without_a_document_says_what_is_wrong(language):
-    parts = Parts(page.render(None, language, served=True, text="</script>", error={"en": "wrong", "ko": "틀림"}))
+    parts = Parts(
+        page.render(None, language, served=True, typed={"text": "</script>"}, error={"en": "wrong", "ko": "틀림"})
+    )
     held = json.loads(parts.texts["document"])
-    assert held == {"document": None, "served": True, "text": "</script>", "error": {"en": "wrong", "ko": "틀림"}}
+    assert held == {
+        "document": None,
+        "served": True,
+        "typed": {"text": "</script>"},
+        "error": {"en": "wrong", "ko": "틀림"},
+    }
     assert "connect-src 'self'" in parts.policy

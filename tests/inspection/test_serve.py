@@ -20,9 +20,11 @@ class Inspector:
     def __init__(self):
         self.asked = []
 
-    def document(self, text):
+    def document(self, text, *, prefix=""):
+        self.asked.append((text, prefix))
         if not text.strip():
             raise UsageError("nothing-to-inspect")
+        assert text != "a fault", "off by 1"
         return translated()
 
     def rival(self, text, prefix):
@@ -87,6 +89,9 @@ def test_the_served_page_is_the_policys(server):
     [
         ("/", {"text": ""}, "no text to look at"),
         ("/", {"text": "a" * 2001}, "2001 characters"),
+        ("/", {"text": "a", "prefix": "b" * 2001}, "2001 characters"),
+        ("/", {"text": "a", "other": "b" * 2001}, "2001 characters"),
+        ("/", {"prefix": "b"}, "no text to look at"),
         ("/rival", {"text": "a" * 2001, "prefix": "1"}, "2001 characters"),
         ("/rival", {"text": "a", "prefix": "1,x"}, "prefix="),
         ("/rival", {"text": "a", "prefix": "1,-2"}, "prefix="),
@@ -104,6 +109,19 @@ def test_bad_input_gets_a_message_in_both_languages(server, path, query, words):
         content = content.split('id="document">', 1)[1].split("</script>", 1)[0]
     error = json.loads(content)["error"]
     assert words in error["en"] and error["ko"] != error["en"]
+
+
+def test_a_beginning_and_a_sentence_beside_it_may_be_asked(server):
+    _, content = get(server, "/", text="a", prefix="b", other="c")
+    held = json.loads(content.split('id="document">', 1)[1].split("</script>", 1)[0])
+    assert held["typed"] == {"text": "a", "prefix": "b", "other": "c"} and held["document"]["compare"]["src"]
+    assert server.inspector.asked[-2:] == [("a", "b"), ("c", "")]
+
+
+def test_a_fault_of_ours_is_said_and_the_server_goes_on(server):
+    response, content = get(server, "/", text="a fault")
+    assert response.status == 500 and "off by 1" in content and "오류" in content
+    assert get(server, "/", text="a")[0].status == 200
 
 
 def test_the_server_passes_on_what_was_asked(server):

@@ -24,7 +24,7 @@ def render(
     document: dict[str, Any] | None,
     language: str = "en",
     served: bool = False,
-    text: str = "",
+    typed: dict[str, str] | None = None,
     error: dict[str, str] | None = None,
 ) -> str:
     """Return the whole page, which asks nothing of any network.
@@ -33,11 +33,11 @@ def render(
         document: what ``document.document`` returns; None where there is only ``error`` to show, or nothing yet.
         language: which one the page opens with, "en" or "ko".
         served: whether the server of ``serve.py`` answers what the page asks of it.
-        text: what was typed, served.
+        typed: what was typed, served: "text", "prefix" and "other".
         error: what is wrong with it, in each language.
     """
     shown = document and {**document, "sources": sources(document)}
-    page = {"document": shown, "served": served, "text": text, "error": error}
+    page = {"document": shown, "served": served, "typed": {"text": "", **(typed or {})}, "error": error}
     content = json.dumps(page, ensure_ascii=False, allow_nan=False)
     words = json.dumps(vocabulary(), ensure_ascii=False)
     faces = font.served() if served else font.embedded(content + words)

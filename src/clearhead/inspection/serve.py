@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
@@ -22,8 +24,8 @@ LONGEST = 2000
 class Inspects(Protocol):
     """What the server asks; ``inspector.Inspector`` answers it. All may raise a ``ClearheadError``."""
 
-    def document(self, text: str) -> dict[str, Any]:
-        """Return what the page shows of ``text``."""
+    def document(self, text: str, *, prefix: str = "") -> dict[str, Any]:
+        """Return what the page shows of ``text``, its translation starting with ``prefix``."""
 
     def rival(self, text: str, prefix: list[int]) -> dict[str, Any]:
         """Return what the model says where the target's first tokens are ``prefix``."""
@@ -51,6 +53,11 @@ class Server(ThreadingHTTPServer):
         self.inspector = inspector
         self.language = language
         self.turn = threading.Lock()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a reader who has left; leave other faults to the class above."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def address(self) -> str:
@@ -83,7 +90,11 @@ class _Answers(BaseHTTPRequestHandler):
             self._say(HTTPStatus.MISDIRECTED_REQUEST, "text/plain", said.encode())
             return
         address = urlsplit(self.path)
-        asked = {name: values[-1] for name, values in parse_qs(address.query, keep_blank_values=True).items()}
+        try:
+            fields = parse_qs(address.query, keep_blank_values=True, max_num_fields=20)
+        except ValueError:  # too many of them
+            fields = {}
+        asked = {name: values[-1] for name, values in fields.items()}
         if address.path == "/":
             self._page(asked)
         elif address.path[1:] in font.FONTS.values():
@@ -94,24 +105,37 @@ class _Answers(BaseHTTPRequestHandler):
     def _page(self, asked: dict[str, str]) -> None:
         language = asked.get("language", self.server.language)
         language = language if language in LANGUAGES else self.server.language
-        text = asked.get("text")
+        typed = {name: asked[name] for name in ("text", "prefix", "other") if name in asked}
         document, error, status = None, None, HTTPStatus.OK
-        try:
-            if text is not None:
-                with self.server.turn:
-                    document = self.server.inspector.document(_checked(text))
-        except ClearheadError as problem:
-            error, status = _both(problem), HTTPStatus.BAD_REQUEST
-        content = render(document, language, served=True, text=(text or "")[:LONGEST], error=error)
+        if typed:
+            document, error, status = self._turn(lambda: self._document(**typed))
+        typed = {name: value[:LONGEST] for name, value in typed.items()}
+        content = render(document, language, served=True, typed=typed, error=error)
         self._say(status, "text/html", content.encode("utf-8", "replace"))
 
+    def _document(self, text: str = "", prefix: str = "", other: str = "") -> dict[str, Any]:
+        inspector = self.server.inspector
+        document = inspector.document(_checked(text), prefix=_checked(prefix))
+        return {**document, "compare": inspector.document(_checked(other))} if other.strip() else document
+
     def _value(self, what: str, asked: dict[str, str]) -> None:
+        value, error, status = self._turn(lambda: self._computed(what, asked))
+        content = json.dumps({"error": error} if value is None else value, allow_nan=False)
+        self._say(status, "application/json", content.encode())
+
+    def _turn(
+        self, compute: Callable[[], dict[str, Any]]
+    ) -> tuple[dict[str, Any] | None, dict[str, str] | None, HTTPStatus]:
+        """Return what ``compute`` gives once it is its turn, or what went wrong in each language, and the status."""
         try:
             with self.server.turn:
-                value, status = self._computed(what, asked), HTTPStatus.OK
+                return compute(), None, HTTPStatus.OK
         except ClearheadError as problem:
-            value, status = {"error": _both(problem)}, HTTPStatus.BAD_REQUEST
-        self._say(status, "application/json", json.dumps(value, allow_nan=False).encode())
+            return None, {each: problem.message(each) for each in LANGUAGES}, HTTPStatus.BAD_REQUEST
+        except Exception as problem:  # a fault of ours: this answer is lost, the server goes on
+            said = f"{type(problem).__name__}: {problem}"
+            fault = {each: errors.text("inspect-fault", each, problem=said) for each in LANGUAGES}
+            return None, fault, HTTPStatus.INTERNAL_SERVER_ERROR
 
     def _computed(self, what: str, asked: dict[str, str]) -> dict[str, Any]:
         inspector = self.server.inspector
@@ -157,7 +181,3 @@ def _number(field: str, value: str) -> int:
     if not (value.isascii() and value.isdigit() and len(value) < 10):
         raise UsageError("inspect-bad-field", field=field, value=value[:80])
     return int(value)
-
-
-def _both(problem: ClearheadError) -> dict[str, str]:
-    return {each: problem.message(each) for each in LANGUAGES}

@@ -67,8 +67,8 @@ function column(document, stack, last, open) {
   const count = layers(document, stack);
   const layer = Math.min(state().layer ?? 0, count - 1);
   const { side, below, inside, above } = contents(document, stack, last, layer);
-  const height = (below.length + inside.length + above.length) * (HEIGHT + GAP) + 96;
-  let y = height - 26;
+  const height = (below.length + inside.length + above.length) * (HEIGHT + GAP) + 104;
+  let y = height - 34;
   const stand = (part) => {
     y -= HEIGHT + GAP;
     return { part, y: y + GAP };

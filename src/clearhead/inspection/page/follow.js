@@ -4,7 +4,7 @@ import { data, h, math, table } from "./dom.js";
 import { keysOf, labels, named, rowsOf } from "./naming.js";
 import { exact, sum, written } from "./numbers.js";
 import { origin } from "./origins.js";
-import { ask, served } from "./server.js";
+import { answered, ask, served } from "./server.js";
 import { go, state } from "./state.js";
 import { sentence, t } from "./words.js";
 
@@ -93,62 +93,44 @@ function coordinates(store, name, tensor, index) {
 }
 
 function explained(store, found) {
-  const learned = found.weights && served() ? h("div", null, h("p.hint", null, t("asking"))) : null;
-  const shown = found.terms.slice(0, SHOWN);
-  const rows = () =>
-    shown.map((term, place) => ({
-      mark: place === found.mark ? "chosen" : null,
-      ...[String(place + 1), ...term.map((cell) => written_cell(store, cell, found))],
-    }));
-  const list = (extra, titles) => {
-    const each = rows().map((row, place) => {
-      const cells = Object.keys(row)
-        .filter((key) => key !== "mark")
-        .map((key) => row[key]);
-      return Object.assign([...cells, ...(extra ? extra(place) : [])], { mark: row.mark });
-    });
-    return table(["", ...found.head, ...titles].map(heading), each, { label: t("follow-title") });
-  };
-  if (learned) {
-    ask("column", found.weights).then((answer) => {
-      if (!answer.weights) {
-        learned.replaceChildren(h("p.note", null, t("not-answered")), list(null, []));
-        return;
-      }
-      const value = (place) => {
-        const { name, index } = found.terms[place][0];
-        return store.tensor(name).at(...index);
-      };
-      const products = found.terms.map((_, place) => value(place) * answer.weights[place]);
-      learned.replaceChildren(
-        list((place) => [written(answer.weights[place]), written(products[place])], ["W", "x · W"]),
-        h("p.total", null, math(`Σ + b = ${exact(sum(products) + (answer.bias ?? 0))}`)),
-      );
-    });
-  }
   return h(
     "div",
     null,
     h("p", null, t(found.how)),
     h("p.formula", null, math(found.formula)),
-    found.weights &&
-      !learned &&
-      h(
-        "p.hint",
-        null,
-        sentence("weights-of", {
-          name: h("code", null, found.weights.name),
-          column: data(String(found.weights.column + 1)),
-        }),
-      ),
-    learned ?? (found.terms.length > 0 && list(null, [])),
+    found.weights && served() ? learned(store, found) : [found.weights && columnOf(found.weights), terms(store, found)],
     found.total !== undefined && h("p.total", null, math(`Σ = ${exact(found.total)}`)),
   );
 }
 
+const columnOf = ({ name, column }) =>
+  h("p.hint", null, sentence("weights-of", { name: h("code", null, name), column: data(String(column + 1)) }));
+
+// The numbers that a number was computed of, one a row; more(place) adds cells to a row.
+function terms(store, found, titles = [], more = () => []) {
+  if (!found.terms.length) return null;
+  const rows = found.terms.slice(0, SHOWN).map((term, place) => {
+    const cells = [String(place + 1), ...term.map((cell) => shown(store, cell, found)), ...more(place)];
+    return Object.assign(cells, { mark: place === found.mark ? "chosen" : null });
+  });
+  return table(["", ...found.head, ...titles].map(heading), rows, { label: t("follow-title") });
+}
+
+// With the learned weights, which the server knows.
+function learned(store, found) {
+  ask("column", found.weights);
+  return answered("column", found.weights, ({ weights, bias }) => {
+    const products = found.terms.map(([{ name, index }], place) => store.tensor(name).at(...index) * weights[place]);
+    return [
+      terms(store, found, ["W", "x · W"], (place) => [written(weights[place]), written(products[place])]),
+      h("p.total", null, math(`Σ + b = ${exact(sum(products) + (bias ?? 0))}`)),
+    ];
+  });
+}
+
 const heading = (text) => (text.startsWith("term-") ? t(text) : text && math(text));
 
-function written_cell(store, cell, found) {
+function shown(store, cell, found) {
   if (typeof cell === "number") return found.plain ? String(Number(cell.toPrecision(6))) : written(cell);
   if (cell.key !== undefined) {
     const [name] = String(state().follow).split(":");

@@ -26,7 +26,7 @@ const LONGEST = 2000;
 
 let store = null;
 let other = null;
-let typed = "";
+let typed = { text: "" };
 
 // The views that the document has something for, in the order of the model.
 function views() {
@@ -82,15 +82,23 @@ function header() {
   );
 }
 
-// Served, any sentence can be asked.
-function question(text) {
+// Served, any sentence can be asked, with a beginning that the translation must have, and another beside it.
+function question({ text, prefix, other }) {
+  const field = (name, value, required) => [
+    h("label", { for: name }, t(`ask-${name}`)),
+    h(`input#${name}`, { name, value, maxlength: LONGEST, required, autocomplete: "off" }),
+  ];
   return h(
     "form.question",
     { method: "get", action: "/" },
     h("input", { type: "hidden", name: "language", value: spoken() }),
-    h("label", { for: "text" }, t("sentence")),
-    h("input#text", { name: "text", value: text, maxlength: LONGEST, required: true, autocomplete: "off" }),
-    h("button.action", { type: "submit" }, t("look")),
+    h("div", null, field("text", text, true), h("button.action", { type: "submit" }, t("look"))),
+    h(
+      "details",
+      { open: Boolean(prefix || other) },
+      h("summary", null, t("ask-more")),
+      h("div", null, field("prefix", prefix), field("other", other)),
+    ),
   );
 }
 
@@ -164,8 +172,8 @@ async function boot() {
   learn(read("words"), document.documentElement.lang);
   begin({ view: "model", head: 0, i: 0 });
   if (languages().includes(state().language)) speak(state().language);
-  typed = page.text;
-  connect(page.served ? typed : null);
+  typed = page.typed;
+  connect(page.served ? typed.text : null);
   let draw = () => refuse(page.error);
   if (page.document) {
     store = new Store(page.document, null);
@@ -187,7 +195,11 @@ async function boot() {
     draw();
   };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  addEventListener("resize", redraw);
+  let width = innerWidth;
+  addEventListener("resize", () => {
+    if (width !== innerWidth) redraw();
+    width = innerWidth;
+  });
   app.dataset.ready = "true";
 }
 

@@ -4,9 +4,9 @@ import { data, h, svg, table } from "../dom.js";
 import { picture } from "../matrix.js";
 import { label, labels } from "../naming.js";
 import { percent, range, sum, whole, written } from "../numbers.js";
-import { ask, served } from "../server.js";
+import { answered, ask, served } from "../server.js";
 import { go, state } from "../state.js";
-import { sentence, spoken, t } from "../words.js";
+import { sentence, t } from "../words.js";
 
 const [WIDE, HIGH] = [118, 34];
 
@@ -239,7 +239,6 @@ function rivals(store) {
   const step = Math.min(state().step ?? 0, Math.max(0, steps.length - 1));
   const said = steps[step];
   const told = all.filter((each) => each.step === step);
-  const answer = h("div", { "aria-live": "polite" });
   const others = said ? said.top.filter((each) => each.id !== said.chosen).slice(0, served() ? 9 : 3) : [];
   const rows = told.map((each) => [
     data(label(each)),
@@ -247,7 +246,7 @@ function rivals(store) {
     data(each.translation),
     written(each.score),
   ]);
-  const prefix = tgt.outputs.slice(0, step);
+  const asked = (rival) => ({ prefix: [...tgt.outputs.slice(0, step), rival].map((token) => token.id).join(",") });
   return h(
     "section.card",
     null,
@@ -279,36 +278,28 @@ function rivals(store) {
         others.map((each) =>
           h(
             "button",
-            { type: "button", onclick: () => force(answer, prefix, each) },
+            { type: "button", onclick: () => ask("rival", asked(each)) },
             data(label(each)),
             " ",
             percent(Math.exp(each.log_prob)),
           ),
         ),
       ),
-    answer,
+    served() && others.map((each) => answered("rival", asked(each), forced(each))),
     said && h("details.behind", null, h("summary", null, t("top-ten")), topTen(said.top, said.chosen)),
   );
 }
 
-async function force(answer, prefix, rival) {
-  answer.replaceChildren(h("p.hint", null, t("asking")));
-  const ids = [...prefix, rival].map((token) => token.id).join(",");
-  const found = await ask("rival", { prefix: ids });
-  answer.replaceChildren(
-    found.error !== undefined
-      ? h("p.note", null, found.error?.[spoken()] ?? t("not-answered"))
-      : h(
-          "p",
-          null,
-          sentence("forced", {
-            word: data(label(rival)),
-            translation: h("b.data", null, found.translation),
-            score: data(written(found.score)),
-          }),
-        ),
+const forced = (rival) => (found) =>
+  h(
+    "p",
+    null,
+    sentence("forced", {
+      word: data(label(rival)),
+      translation: h("b.data", null, found.translation),
+      score: data(written(found.score)),
+    }),
   );
-}
 
 function against({ document: { greedy, tgt } }) {
   if (!greedy) return null;

@@ -8,9 +8,9 @@ import { thumbnail } from "../canvas.js";
 import { picture } from "../matrix.js";
 import { attentions, heads, named, parsed } from "../naming.js";
 import { entropy, range, sum, written } from "../numbers.js";
-import { ask, served } from "../server.js";
+import { answered, ask, served } from "../server.js";
 import { go, state } from "../state.js";
-import { sentence, spoken, t } from "../words.js";
+import { sentence, t } from "../words.js";
 
 export function allHeads(store) {
   const chosen = chosenAttention(store.document);
@@ -136,13 +136,12 @@ function without(store, { part, head }) {
       { mark: each.head === head ? "chosen" : null },
     ),
   );
-  const answer = h("div", { "aria-live": "polite" });
   const button =
     served() &&
     head !== "mean" &&
     h(
       "button.action",
-      { type: "button", onclick: () => switchOff(answer, part, head) },
+      { type: "button", onclick: () => ask("ablation", { part, head }) },
       t("switch-off", { number: head + 1 }),
     );
   if (!rows.length && !button) return null;
@@ -156,26 +155,19 @@ function without(store, { part, head }) {
       table([t("head"), t("delta-log-prob"), t("translation")], rows, { label: t("without") }),
     ],
     button,
-    answer,
+    answered("ablation", { part, head }, switchedOff),
   );
 }
 
-async function switchOff(answer, part, head) {
-  answer.replaceChildren(h("p.hint", null, t("asking")));
-  const found = await ask("ablation", { part, head });
-  answer.replaceChildren(
-    found.error !== undefined
-      ? h("p.note", null, found.error?.[spoken()] ?? t("not-answered"))
-      : h(
-          "p",
-          null,
-          sentence("switched-off", {
-            change: h("b", null, written(found.delta_log_prob)),
-            translation: data(found.translation),
-          }),
-        ),
+const switchedOff = (found) =>
+  h(
+    "p",
+    null,
+    sentence("switched-off", {
+      change: h("b", null, written(found.delta_log_prob)),
+      translation: data(found.translation),
+    }),
   );
-}
 
 // All of them as one picture, a row a layer.
 function map(store) {
@@ -190,7 +182,7 @@ function map(store) {
     labels: { rows: parts.map(short), columns: range(count).map((head) => String(head + 1)) },
     name: t("delta-log-prob"),
     pick: (i, j) => go({ part: parts[i], head: j }),
-    cell: 40,
+    cell: 34,
   });
 }
 
@@ -206,13 +198,19 @@ function history(store, { head }) {
   const place = Math.min(state().checkpoint ?? checkpoints.length - 1, checkpoints.length - 1);
   const at = checkpoints[place];
   const cross = at.cross ? store.tensor(at.cross) : null;
+  const moment = at.step === null ? t("checkpoint-last") : t("checkpoint-step", { step: at.step });
+  const facts = [
+    ["score", at.score],
+    ["reference-log-prob", at.reference_log_prob],
+    ["valid-loss", at.loss],
+  ].filter(([, value]) => value !== null && value !== undefined);
   const slider = h("input#choose-checkpoint", {
     type: "range",
     min: 0,
     max: checkpoints.length - 1,
     value: place,
     "aria-label": t("checkpoint"),
-    "aria-valuetext": t("checkpoint-step", { step: at.step }),
+    "aria-valuetext": moment,
     oninput: (event) => go({ checkpoint: Number(event.target.value) }),
   });
   return h(
@@ -220,13 +218,12 @@ function history(store, { head }) {
     null,
     h("h3", null, t("checkpoints")),
     h("p.hint", null, t("checkpoints-words")),
-    h("div.slider", null, slider, h("b", null, t("checkpoint-step", { step: at.step }))),
+    h("div.slider", null, slider, h("b", null, moment)),
+    h("p.said-then", null, data(at.translation || "∅")),
     h(
-      "p.said-then",
+      "dl.pairs",
       null,
-      data(at.translation || "∅"),
-      " ",
-      h("span.hint", null, `${t("score")} ${written(at.score)}`),
+      facts.map(([key, value]) => h("div", null, h("dt", null, t(key)), h("dd", null, written(value)))),
     ),
     cross && crossThen(cross, at, src, head),
   );
