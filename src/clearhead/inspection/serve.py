@@ -105,7 +105,7 @@ class _Answers(BaseHTTPRequestHandler):
     def _page(self, asked: dict[str, str]) -> None:
         language = asked.get("language", self.server.language)
         language = language if language in LANGUAGES else self.server.language
-        typed = {name: asked[name] for name in ("text", "prefix", "other") if name in asked}
+        typed: dict[str, str] = {name: asked[name] for name in ("text", "prefix", "other") if name in asked}
         document, error, status = None, None, HTTPStatus.OK
         if typed:
             document, error, status = self._turn(lambda: self._document(**typed))
