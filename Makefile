@@ -19,7 +19,7 @@ demo: $(VENV)/.demo ## train, evaluate and try the starter model: Korean to Engl
 	$(BIN)/clearhead demo $(DEMO)
 
 test: $(VENV)/.test ## the fast tests: offline, minutes, warnings are errors
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 test-slow: $(VENV)/.test ## the tests that need real corpora (CLEARHEAD_DATA, else ../shared/data) or train for minutes
 	$(BIN)/python -m pytest -m slow -rs $(TESTS)

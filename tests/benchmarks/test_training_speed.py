@@ -82,18 +82,21 @@ def test_a_window_that_the_reports_do_not_cover_is_refused(tmp_path, steps):
 # --- clearhead, and the batches that peers get
 
 
-@pytest.fixture
-def prepared(corpus, tmp_path, monkeypatch) -> Task:
-    monkeypatch.setenv("CLEARHEAD_CACHE", str(tmp_path / "cache"))
-    given = task(corpus, tmp_path, 5)
-    prepare.prepare(given)
-    return given
+@pytest.fixture(scope="module")
+def trained(corpus, tmp_path_factory):
+    """A task with its batches, and what was measured of clearhead's training on them."""
+    folder = tmp_path_factory.mktemp("prepared")
+    given = task(corpus, folder, 5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLEARHEAD_CACHE", str(folder / "cache"))
+        prepare.prepare(given)
+        yield given, itself.clearhead(given)
 
 
-def test_clearhead_is_measured_by_the_tokens_that_it_trained_on(prepared):
+def test_clearhead_is_measured_by_the_tokens_that_it_trained_on(trained):
     from clearhead.runs.folder import RunFolder
 
-    found = itself.clearhead(prepared)
+    prepared, found = trained
     tokenizer = RunFolder.open(prepared.work / "run").tokenizers().tgt
     batches = [tgt for _, tgt in read_batches(prepared.prepared / BATCHES)]
     tokens = sum(len(row) for tgt in batches[5:10] for row in tgt)
@@ -104,12 +107,12 @@ def test_clearhead_is_measured_by_the_tokens_that_it_trained_on(prepared):
     assert 50e6 < found.peak_bytes < 4e9
 
 
-def test_peers_get_the_batches_that_clearhead_trains_on(prepared, tmp_path):
+def test_peers_get_the_batches_that_clearhead_trains_on(trained, tmp_path):
     from clearhead.config import read_config
     from clearhead.training import loop
     from clearhead.training.session import open_training
 
-    itself.clearhead(prepared)
+    prepared, _ = trained
     training = open_training(read_config(prepared.work / "run" / "run.toml"), tmp_path / "again", device="cpu")
     order = loop.BatchOrder(training.task.corpora.train, QUICK.batch_tokens, seed=1)
     expected = [[training.task.corpora.train.pair(int(i)) for i in indexes] for indexes in order.epoch(0)[:10]]

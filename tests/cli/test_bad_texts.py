@@ -67,6 +67,7 @@ def test_a_long_text_is_cut_with_a_warning_or_refused_and_the_others_get_their_l
     labels = [line.split("\t")[0] for line in out.splitlines()]
     assert len(labels) == 4 and labels[0] == labels[3]
     assert err.startswith("clearhead: text 3: ") and len(err.splitlines()) == 1 and "8" in err
+    monkeypatch.setattr("clearhead.cli.translate.CHUNK_LINES", 1)
     assert classify(monkeypatch, classifier, f"a film\n{LONG}\n", "--refuse-long") == 3
     one_line(capfd, "text 2: ", "long_texts")
 

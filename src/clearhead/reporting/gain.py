@@ -9,15 +9,8 @@ from clearhead.reporting.chart import Series, line_chart, read_out
 from clearhead.reporting.words import WORDS, both
 
 HEAD = ("score", "from-scratch", "steps-column", "with-transfer", "steps-column", "gain", "as-good")
-SHOWN = {
-    "loss": "loss",
-    "accuracy": "accuracy",
-    "f1": "f1",
-    "bleu": "bleu",
-    "chrf": "chrf",
-    "bits_per_byte": "bits_per_byte",
-}
-"""Scores that are drawn, and what they are called; perplexity says nothing that the loss does not."""
+DRAWN = ("loss", "accuracy", "f1", "bleu", "chrf", "bits_per_byte")
+"""Scores whose curves are shown; perplexity says nothing that the loss does not."""
 
 
 def gain(table: dict[str, Any]) -> str:
@@ -28,11 +21,11 @@ def gain(table: dict[str, Any]) -> str:
     rows = "".join(_row(row) for row in table["rows"])
     note = "" if table["same_vocabulary"] else f'<p class="note">{both("other-vocabulary")}</p>'
     charts = [
-        line_chart(SHOWN[name], "value", [
+        line_chart(name, "value", [
             Series("with-transfer", first, marks=True), Series("from-scratch", second, marks=True),
-        ])
+        ], log=name == "loss")
         for name, (first, second) in table["curves"].items()
-        if name in SHOWN
+        if name in DRAWN
     ]  # fmt: skip
     return (
         f'<div class="card"><p>{asked}</p><table><thead><tr>{head}</tr></thead>{rows}</table>{note}</div>'
