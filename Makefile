@@ -19,7 +19,7 @@ demo: $(VENV)/.demo ## train, evaluate and try the starter model: Korean to Engl
 	$(BIN)/clearhead demo $(DEMO)
 
 test: $(VENV)/.test ## the fast tests: offline, minutes, warnings are errors
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)  # two files at once, a thread each
 
 test-slow: $(VENV)/.test ## the tests that need real corpora (CLEARHEAD_DATA, else ../shared/data) or train for minutes
 	$(BIN)/python -m pytest -m slow -rs $(TESTS)

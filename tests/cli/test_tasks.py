@@ -11,7 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from clearhead.cli import run
+from clearhead.cli.gain import score_row
 from clearhead.evaluation.classification import classification_scores, mcnemar
+from clearhead.reporting.history import History
 
 RECIPE = """
 task = "{task}"
@@ -196,6 +198,20 @@ def test_the_gain_of_transfer_is_shown(corpus, capfdbinary):
     assert run(["train", str(corpus / "wide.toml"), f"--out={corpus / 'wide'}"]) == 2
     said = capfdbinary.readouterr().err.decode()
     assert "none of the weights" in said and "giver" in said
+
+
+def test_a_gain_is_positive_where_transfer_is_better():
+    def history(**scores):
+        rows = [dict(zip(scores, values)) for values in zip(*scores.values())]
+        return History({"event": "Validated", "step": 10 * i, "scores": row} for i, row in enumerate(rows, 1))
+
+    taker = history(loss=[0.9, 0.6, 0.7], accuracy=[0.5, 0.7, 0.8])
+    scratch = history(loss=[0.9, 0.8, 0.5], accuracy=[0.4, 0.6, 0.6])
+    loss, accuracy = (score_row(name, taker, scratch) for name in ("loss", "accuracy"))
+    assert (loss["value"], loss["step"], loss["over"], loss["over_step"]) == (0.6, 20, 0.5, 30)
+    assert loss["gain"] == pytest.approx(-0.1) and loss["reached"] is None
+    assert (accuracy["value"], accuracy["step"], accuracy["over"], accuracy["over_step"]) == (0.8, 30, 0.6, 20)
+    assert accuracy["gain"] == pytest.approx(0.2) and accuracy["reached"] == 20
 
 
 def test_what_needs_another_task_says_so(corpus, capfd, monkeypatch):

@@ -129,6 +129,25 @@ def test_text_is_text_wherever_it_comes_from(run):
     assert page.words().count(EVIL) >= 20
 
 
+def test_tables_that_are_kept_are_text_too(run):
+    way = {"accuracy": 0.61, "lowest": 0.59, "highest": 0.64, "interval": None, "macro_f1": 0.6}
+    rows = [{"shots": shots, "draws": 3, "plain": way, "against_empty": way} for shots in (0, 4)]
+    few_shot = {"test": EVIL, "template": EVIL, "words": {EVIL: EVIL, "1": "good"}, "texts": 99, "most_frequent": 0.503}
+    row = {"value": 0.9, "step": 30, "over": 0.8, "over_step": 40, "gain": 0.1}
+    scores = [{"score": "accuracy", **row, "reached": None}, {"score": EVIL, **row, "gain": -0.1, "reached": 20}]
+    gain = {"run": EVIL, "over": EVIL, "init_from": [EVIL], "taken": 7, "same_vocabulary": False, "rows": scores}
+    gain["curves"] = {"accuracy": [[[10, 0.7], [30, 0.9]], [[10, 0.6], [40, 0.8]]], EVIL: [[], []]}
+    page = Page(full(run, kept=[("few-shot", {**few_shot, "rows": rows}), ("gain", gain), ("gain", gain)]))
+    words = page.words()
+    assert words.count(EVIL) >= 2 * (2 + 2) + 2 * 2 * 2
+    assert {"script", "img"} & {tag for tag, _ in page.elements} == {"script"}
+    for said in ("61.0%", "(59.0%–64.0%)", "50.3%", "+0.100", "−0.100", "never", "없음", "The vocabularies differ"):
+        assert said in words
+    series = [attributes["data-points"] for tag, attributes in page.elements if "data-points" in attributes]
+    assert sum('"0.610"' in each and '"0.503"' in each for each in series) == 1
+    assert sum('"0.900"' in each and '"0.800"' in each for each in series) == 2
+
+
 @given(st.text(st.characters(exclude_categories=[]), max_size=40))
 @settings(max_examples=30, deadline=None)
 def test_any_sentence_comes_back_as_it_went_in(sentence):

@@ -72,7 +72,7 @@ def compared(first: RunFolder, second: RunFolder) -> dict[str, Any]:
         "init_from": [Path(path).name for path in first.config.training.init_from],
         "taken": sum(len(event["taken"]) for event in taken),
         "same_vocabulary": first.tokenizers().src.fingerprint == second.tokenizers().src.fingerprint,
-        "rows": [_row(name, *histories) for name in names],
+        "rows": [score_row(name, *histories) for name in names],
         "curves": {name: [history.score_curve(name) for history in histories] for name in names},
     }
 
@@ -95,7 +95,7 @@ def check_alike(first: RunFolder, second: RunFolder) -> None:
             raise UsageError("other-data", path=second.path, run=first.path, key=key, found=found, wanted=wanted)
 
 
-def _row(name: str, first: History, second: History) -> dict[str, Any]:
+def score_row(name: str, first: History, second: History) -> dict[str, Any]:
     """Return both runs' best value of a score, when each had it, and when the first had reached the second's."""
     sign = 1.0 if name in LOWER_IS_BETTER else -1.0
     curves = [history.score_curve(name) for history in (first, second)]
