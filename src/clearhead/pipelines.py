@@ -28,9 +28,7 @@ from clearhead.decoding.generator import Generator
 from clearhead.decoding.translator import Translator
 from clearhead.device import Device, choose_device
 from clearhead.errors import CorpusError, UsageError
-from clearhead.interop.huggingface import read_folder
-from clearhead.runs.folder import FOREIGN, RUN
-from clearhead.runs.load import Loaded, load_run, loaded
+from clearhead.interop.load import load
 from clearhead.text.corpus import read_lines
 from clearhead.text.foreign import AnyTokenizer
 
@@ -131,22 +129,6 @@ def pipeline(task: str, model: Folder | None = None, device: str = "auto", preci
     return Pipeline(name, TASKS[name](model, device, precision))
 
 
-def load(path: Folder, task: str) -> Loaded:
-    """Return the model of a run folder, or of a folder of Hugging Face's Transformers.
-
-    Raises:
-        RunError: the folder is not whole.
-        UsageError: its model is for another task.
-    """
-    path = Path(path)
-    if (path / RUN).exists() or not (path / FOREIGN).exists():
-        return load_run(path, task)
-    found = read_folder(path)
-    if found.config.task != task:
-        raise UsageError("wrong-task", path=path, task=found.config.task, wanted=task)
-    return loaded(found.config, found.tokenizers, found.weights)
-
-
 # --- the tasks
 
 
@@ -154,9 +136,7 @@ class _Translation:
     flat = True
 
     def __init__(self, path: Folder, device: str, precision: str) -> None:
-        run = load(path, "translation")
-        language = run.config.languages.tgt
-        self.translator = Translator(run.model, run.tokenizers, run.config.decoding, device, precision, language)  # type: ignore[arg-type]
+        self.translator = Translator.load(path, device, precision)
 
     def __call__(self, texts: Sequence[str], first: int = 1, **options: Any) -> list[list[Result]]:
         decoding = _decoding(self.translator.decoding, options)
@@ -170,8 +150,7 @@ class _Generation:
     flat = False
 
     def __init__(self, path: Folder, device: str, precision: str) -> None:
-        run = load(path, "language-model")
-        self.generator = Generator(run.model, run.tokenizers.src, run.config.decoding, device, precision)  # type: ignore[arg-type]
+        self.generator = Generator.load(path, device, precision)
 
     def __call__(
         self,

@@ -200,7 +200,8 @@ def test_without_huggingface_hub_a_name_is_answered_with_what_to_install(monkeyp
 # --- the verbs ----------------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_goes_out_and_comes_back_translates_alike(tmp_path, tokenizers, capfd):
+@pytest.mark.parametrize("way", ["back", "out"], ids=["imported", "as it is"])
+def test_a_run_that_goes_out_and_comes_back_translates_alike(tmp_path, tokenizers, capfd, way):
     config, weights = parts("marian", seed=4)
     generator = torch.Generator().manual_seed(2)
     weights = {name: weight + torch.randn(weight.shape, generator=generator) * 0.3 for name, weight in weights.items()}
@@ -211,7 +212,7 @@ def test_a_run_that_goes_out_and_comes_back_translates_alike(tmp_path, tokenizer
     assert run(["import", str(tmp_path / "out"), "--out", str(tmp_path / "back"), "--overwrite"]) == 0
     assert run(["export", str(tmp_path / "run"), "--out", str(tmp_path / "out")]) == 2  # not empty
     assert str(tmp_path / "back") in capfd.readouterr().out.splitlines()
-    here, there = (Translator.load(tmp_path / name, device="cpu") for name in ("run", "back"))
+    here, there = (Translator.load(tmp_path / name, device="cpu") for name in ("run", way))
     said = [translator([*LINES[:3], "", "나"]) for translator in (here, there)]
     for one, other in zip(*said):
         assert [token.id for token in one.tokens] == [token.id for token in other.tokens]

@@ -15,8 +15,8 @@ from clearhead.decoding.greedy import Choose, likeliest
 from clearhead.decoding.sampling import sampler, uniforms
 from clearhead.device import choose_device
 from clearhead.errors import CorpusError, UsageError
+from clearhead.interop.load import load
 from clearhead.models.interface import DecoderState, LanguageModel
-from clearhead.runs.load import load_run
 from clearhead.text.foreign import AnyTokenizer
 
 BATCH_TOKENS = 4096
@@ -77,11 +77,11 @@ class Generator:
         precision: str = "fp32",
         overrides: Sequence[str] = (),
     ) -> Generator:
-        """Return the generator that a run folder holds.
+        """Return the generator that a run folder holds, or a folder of Hugging Face's Transformers.
 
-        Raises: as ``runs.load.load_run``; UsageError also where there is no such device.
+        Raises: as ``interop.load.load``; UsageError also where there is no such device.
         """
-        run = load_run(path, "language-model", overrides)
+        run = load(path, "language-model", overrides)
         return cls(run.model, run.tokenizers.src, run.config.decoding, device, precision)  # type: ignore[arg-type]
 
     def __call__(

@@ -22,8 +22,8 @@ from clearhead.decoding.sampling import sampler, uniforms
 from clearhead.decoding.scoring import score_pairs
 from clearhead.device import choose_device
 from clearhead.errors import CorpusError, RunError, UsageError
+from clearhead.interop.load import load
 from clearhead.models.interface import Seq2Seq
-from clearhead.runs.load import load_run
 from clearhead.text.sentences import split_sentences
 from clearhead.text.tokenizer import TokenizerPair
 
@@ -116,7 +116,7 @@ class Translator:
         precision: str = "fp32",
         overrides: Sequence[str] = (),
     ) -> Translator:
-        """Return the translator that a run folder holds.
+        """Return the translator that a run folder holds, or a folder of Hugging Face's Transformers.
 
         Args:
             path: the folder.
@@ -128,7 +128,7 @@ class Translator:
             ConfigError: an override is wrong.
             UsageError: there is no such device.
         """
-        run = load_run(path, "translation", overrides)
+        run = load(path, "translation", overrides)
         config = run.config
         return cls(run.model, run.tokenizers, config.decoding, device, precision, config.languages.tgt)  # type: ignore[arg-type]
 

@@ -1,0 +1,32 @@
+"""A model that is ready to be used, from whichever folder it lies in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from clearhead.config import with_overrides
+from clearhead.errors import UsageError
+from clearhead.interop.huggingface import read_folder
+from clearhead.runs.folder import FOREIGN, RUN
+from clearhead.runs.load import Loaded, load_run, loaded
+
+
+def load(path: str | os.PathLike[str], task: str, overrides: Sequence[str] = ()) -> Loaded:
+    """Return the model of a run folder, or of a folder of Hugging Face's Transformers, for ``task``.
+
+    overrides: ``key=value`` in place of what the folder's config says.
+
+    Raises:
+        RunError: the folder is not whole; lists all that is wrong.
+        ConfigError: an override is wrong.
+        UsageError: its model is for another task.
+    """
+    path = Path(path)
+    if (path / RUN).exists() or not (path / FOREIGN).exists():
+        return load_run(path, task, overrides)
+    found = read_folder(path)
+    if found.config.task != task:
+        raise UsageError("wrong-task", path=path, task=found.config.task, wanted=task)
+    return loaded(with_overrides(found.config, tuple(overrides)), found.tokenizers, found.weights)
