@@ -46,12 +46,18 @@ def recurrent(seed=1, **choices):
 
 def translator(config, seed=1, spread=0.3):
     size = tokenizers().src.vocabulary_size
-    model = build_model(config, size, size, seed=seed).eval()
-    generator = torch.Generator().manual_seed(seed)
+    model = sharpened(build_model(config, size, size, seed=seed), seed, spread)
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            own = spread if weight.dim() == 2 else 0.1
-            weight.add_(torch.randn(weight.shape, generator=generator) * own)
             if name.endswith(("embedding.weight", "output.weight")):
                 weight[not_words()] *= 0.1  # what comes out is words, which as a prefix are the same tokens again
     return Translator(model, tokenizers(), DECODING, device="cpu")
+
+
+def sharpened(model, seed, spread=0.3):
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            own = spread if weight.dim() == 2 else 0.1
+            weight.add_(torch.randn(weight.shape, generator=generator) * own)
+    return model.eval()

@@ -1,0 +1,139 @@
+"""Classifiers and language models: their numbers, what tokens contribute, and what is refused."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from clearhead.config import BagConfig, ClassifierConfig, DecoderConfig, EncoderConfig, NgramConfig
+from clearhead.config import RecurrentEncoderConfig as Reads
+from clearhead.device import choose_device
+from clearhead.errors import CorpusError, UsageError
+from clearhead.inspection.document import document
+from clearhead.inspection.texts import explain_label, explain_next
+from clearhead.models.build import build_model
+
+from .checks import check_step
+from .small import TEXT, sharpened, tokenizers
+
+SIZES = {"d_model": 16, "d_ff": 32, "n_heads": 4, "n_layers": 2, "max_positions": 40}
+LABELS = ("bad", "fair", "good")
+BODIES = {
+    "bert": (EncoderConfig(**SIZES, dropout=0.0), "first"),
+    "pre-norm": (EncoderConfig(**SIZES, norm="pre"), "mean"),
+    "lstm": (Reads(d_model=16, n_layers=1), "final"),
+    "n-grams": (BagConfig(d_model=16, ngrams=NgramConfig(longest=2, buckets=64, width=8)), "mean"),
+}
+CPU = choose_device("cpu")
+
+
+def classifier(name):
+    body, pooling = BODIES[name]
+    config = ClassifierConfig(body=body, labels=LABELS, pooling=pooling)
+    return sharpened(build_model(config, 400, 400, seed=3), 3)
+
+
+def explained(model, text=TEXT, max_tokens=40):
+    return explain_label(model, tokenizers().src, LABELS, CPU, max_tokens, text)
+
+
+@torch.no_grad()
+def log_prob(model, ids, label):
+    ids = torch.tensor([ids])
+    return float(model(ids, torch.ones_like(ids, dtype=torch.bool)).log_softmax(-1)[0, label])
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_what_tokens_contribute_adds_up_and_is_what_leaving_them_out_costs(name):
+    model = classifier(name)
+    explanation = explained(model)
+    ids = [token.id for token in explanation.src]
+    label = LABELS.index(explanation.tgt_text)
+    whole = log_prob(model, ids, label)
+    assert math.isclose(explanation.log_prob, whole, abs_tol=1e-5)
+    assert math.isclose(explanation.labels[label].prob, math.exp(whole), abs_tol=1e-5)
+    assert max(explanation.labels, key=lambda each: each.prob).label == explanation.tgt_text
+
+    for place, lost in enumerate(explanation.contributions["leave_one_out"]):
+        inner = 0 < place < len(ids) - 1
+        expected = whole - log_prob(model, [*ids[:place], *ids[place + 1 :]], label) if inner else 0.0
+        assert math.isclose(lost, expected, abs_tol=1e-5)
+
+    hooks = [
+        module.register_forward_hook(lambda _, __, vectors: vectors * 0)
+        for path, module in model.named_modules()
+        if path.endswith(("token_embedding", "ngram_embedding"))
+    ]
+    nothing = log_prob(model, ids, label)
+    for hook in hooks:
+        hook.remove()
+    total = sum(explanation.contributions["integrated_gradients"])
+    assert abs(total - (whole - nothing)) <= 0.02 * max(1.0, abs(whole - nothing))
+    assert len(explanation.contributions["integrated_gradients"]) == len(ids)
+
+
+def test_integrated_gradients_of_a_linear_score_are_its_terms():
+    """Of a bag of embeddings under a sum, each token's contribution is known: no integral, no order."""
+    from clearhead.inspection.texts import integrated_gradients
+
+    class Linear(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.token_embedding = classifier("n-grams").body.token_embedding
+            self.weights = torch.linspace(-1.0, 1.0, 16)
+
+        def forward(self, ids, mask):
+            score = (self.token_embedding(ids) @ self.weights).sum(1)
+            return torch.stack([score, torch.log1p(-score.exp())], 1)  # already a log-softmax
+
+    model = Linear()
+    with torch.no_grad():
+        model.token_embedding.weight.abs_().mul_(model.weights.sign() * -0.01)  # so that the score is below 0
+    ids = torch.tensor([[5, 80, 300, 5]])
+    terms = (model.token_embedding(ids) @ model.weights)[0].tolist()
+    assert np.allclose(integrated_gradients(model, ids, 0), terms, atol=1e-6)
+
+
+def test_a_classifiers_attention_and_a_recurrent_ones_gates_are_there():
+    explanation = explained(classifier("bert"))
+    length = len(explanation.src)
+    assert explanation.encoder_attention.shape == (2, 4, length, length)
+    assert np.abs(explanation.encoder_attention.sum(-1) - 1).max() <= 1e-6
+    assert explanation.tensors["src_embedding"].shape == explanation.tensors["src_input"].shape == (length, 16)
+    recurrent = explained(classifier("lstm"))
+    assert {"encoder.layers.0.forward.forget_gate", "encoder.layers.0.backward.hidden"} <= set(recurrent.tensors)
+    made = document(explanation, {}, {})
+    assert made["kind"] == "classifier" and [each["label"] for each in made["labels"]] == list(LABELS)
+    assert made["parts"][-1]["kind"] == "labels" and len(made["contributions"]["leave_one_out"]) == length
+
+
+@pytest.mark.parametrize("norm", ["post", "pre"])
+def test_a_language_model_says_at_each_place_what_comes_next(norm):
+    model = sharpened(build_model(DecoderConfig(**SIZES, norm=norm), 400, 400, seed=3), 3)
+    tokenizer = tokenizers().src
+    explanation = explain_next(model, tokenizer, CPU, TEXT)
+    ids = tokenizer.encode(TEXT)
+    assert [token.id for token in explanation.tgt_inputs] == [tokenizer.eos_id, *ids]
+    assert [token.id for token in explanation.tgt_outputs] == ids and len(explanation.steps) == len(ids) + 1
+    with torch.no_grad():
+        logits = model.project(model(torch.tensor([[tokenizer.eos_id, *ids]])))[0].double().numpy()
+    for step, row in zip(explanation.steps, logits):
+        check_step(step, row, 1e-5 * np.abs(logits).max())
+    assert [step.chosen for step in explanation.steps] == [*ids, None]
+    weights = explanation.decoder_attention
+    assert (weights * ~np.tri(len(ids) + 1, dtype=bool) == 0).all() and np.abs(weights.sum(-1) - 1).max() <= 1e-6
+    assert explanation.tensors["tgt_input"].shape == (len(ids) + 1, 16)
+    assert document(explanation, {}, {})["steps"][-1].keys() == {"top", "entropy"}
+
+
+def test_what_cannot_be_read_is_refused():
+    model = classifier("bert")
+    with pytest.raises(UsageError) as blank:
+        explained(model, " ")
+    assert blank.value.code == "nothing-to-inspect"
+    with pytest.raises(CorpusError) as long:
+        explained(model, TEXT * 9, max_tokens=40)
+    assert long.value.code == "too-long-to-inspect" and long.value.fields["limit"] == 38
