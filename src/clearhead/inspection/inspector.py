@@ -150,5 +150,5 @@ class Inspector:
         layer = modules.get(name, modules.get(f"body.{name}"))
         if not isinstance(layer, nn.Linear) or not 0 <= column < layer.out_features:
             raise UsageError("no-such-column", name=name, column=column)
-        bias = None if layer.bias is None else float(layer.bias[column])
+        bias = None if layer.bias is None else layer.bias.tolist()[column]
         return {"weights": layer.weight[column].tolist(), "bias": bias}
