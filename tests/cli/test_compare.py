@@ -30,7 +30,7 @@ MODELS = [
 def table(corpus, **changes):
     """A comparison of three small models on a few pairs."""
     return {
-        "budget": {"steps": 6}, "test": {"src": "test.en", "ref": "test.ko"}, "bleu_marks": [0.0, 99.0],
+        "base": "gru", "budget": {"steps": 6}, "test": {"src": "test.en", "ref": "test.ko"}, "bleu_marks": [0.0, 99.0],
         "languages": {"src": "en", "tgt": "ko"}, "evaluation": {"tokenize": "none"},
         "decoding": {"beam_size": 2, "max_extra_tokens": 3},
         "data": {
@@ -74,12 +74,13 @@ def test_the_reports_figures_are_those_of_evaluate(compared, corpus, tmp_path, c
     shutil.copytree(out, tmp_path / "out")
     names = [model["name"] for model in MODELS]
     files = [f"--src={corpus}/test.en", f"--ref={corpus}/test.ko", "--format=json"]
-    assert run(["evaluate", *(str(tmp_path / "out" / name) for name in names), *files]) == 0
+    base_first = sorted(names, key=lambda name: name != "gru")
+    assert run(["evaluate", *(str(tmp_path / "out" / name) for name in base_first), *files]) == 0
     scored = json.loads(capsys.readouterr().out)
     sources, references = ((corpus / f"test.{side}").read_text("utf-8").splitlines() for side in ("en", "ko"))
     runs = report_of(out)["runs"]
     assert [each["name"] for each in runs] == names
-    for ours, theirs in zip(runs, scored["runs"]):
+    for ours, theirs in zip(sorted(runs, key=lambda each: each["name"] != "gru"), scored["runs"]):
         assert ours["scores"] == theirs["scores"] and ours["weights_sha256"] == theirs["weights_sha256"]
         paired = [each for each in scored["paired"]["results"] if each["system"].endswith(ours["name"])]
         assert ours.get("p_values", {}) == {
@@ -108,8 +109,8 @@ def test_the_report_tells_what_the_logs_tell(compared):
         first = {key: each["curve"][0][key] for key in ("step", "training_s", "bleu")}
         assert each["marks"] == [first, None] and each["cheats"] == (each["name"] == "cheat")
     by_name = {each["name"]: each for each in report_of(out)["runs"]}
-    assert by_name["full"]["differs"] == {} and by_name["cheat"]["differs"] == {"model.causal_mask": False}
-    assert by_name["gru"]["differs"]["model.cell"] == "gru"
+    assert by_name["gru"]["differs"] == {} and by_name["full"]["differs"]["model.n_heads"] == 2
+    assert by_name["cheat"]["differs"] == {**by_name["full"]["differs"], "model.causal_mask": False}
     page, markdown = ((out / f"report.{end}").read_text("utf-8") for end in ("html", "md"))
     assert all(name in page and f"| {name} |" in markdown for name in by_name)
 
@@ -294,7 +295,9 @@ def test_a_file_that_cannot_be_read_and_other_mistakes(tmp_path, corpus, capsys)
     assert "letter.txt" in capsys.readouterr().err
     missing = written(tmp_path / "m.toml", table(corpus, test={"src": "test.en", "ref": "none.ko"}))
     assert run(["compare", missing, "--out", str(tmp_path / "o")]) == 3
-    assert "none.ko" in capsys.readouterr().err and not (tmp_path / "o").exists()
+    assert str(corpus / "none.ko") in capsys.readouterr().err and not (tmp_path / "o").exists()
+    assert run(["compare", missing, "--out", str(tmp_path / "o"), "--data-root=/nowhere"]) == 3
+    assert "/nowhere/test.en" in capsys.readouterr().err
 
 
 def test_a_run_of_another_model_is_refused(compared, corpus, tmp_path):

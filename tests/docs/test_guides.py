@@ -81,10 +81,13 @@ def test_every_option_named_is_in_the_config(path):
 
 @pytest.mark.parametrize("path", GUIDES)
 def test_the_recipes_shown_are_valid(path):
+    from clearhead.cli.comparison import make_plan
     from clearhead.config import make_config
 
     for block in blocks(path, "toml"):
-        assert make_config(tomllib.loads(block)).data.sources
+        table = tomllib.loads(block)
+        configs = [entry.config for entry in make_plan(table).entries] if "budget" in table else [make_config(table)]
+        assert all(config.data.sources for config in configs)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS)

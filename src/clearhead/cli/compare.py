@@ -17,6 +17,7 @@ def compare(
     only: Annotated[
         list[str] | None, typer.Option(metavar="MODEL", help="Train this model alone for now; repeatable.")
     ] = None,
+    data_root: Annotated[str, typer.Option(help="Folder that the corpora's paths start from (data.root).")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where it was stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the runs that are there.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -32,14 +33,14 @@ def compare(
     from clearhead.cli.compared import write_reports
     from clearhead.cli.comparison import read_plan
 
-    plan = read_plan(file)
+    plan = read_plan(file, data_root)
     for name in only or ():
         if name not in plan.models:
             raise UsageError("no-such-model", name=name, names=", ".join(plan.models))
     out = out or Path("runs") / Path(file).stem
     tests = comparing.read_tests(plan)
     state = comparing.open_folder(out, resume, overwrite)
-    again = f"clearhead compare {file} --resume --out {out}"
+    again = f"clearhead compare {file} --resume --out {out}{f' --data-root {data_root}' if data_root else ''}"
     how = {"resume": resume, "overwrite": overwrite, "device": device, "threads": threads, "again": again}
     chosen = [entry for entry in plan.entries if not only or entry.model in only]
     try:

@@ -150,8 +150,10 @@ class Plan:
         return entry.folder(len(self.comparison.seeds) > 1)
 
 
-def read_plan(file: str) -> Plan:
+def read_plan(file: str, data_root: str = "") -> Plan:
     """Read a comparison from a TOML file, or from one of that name that comes with the package.
+
+    data_root: what goes before the file's ``data.root``.
 
     Raises:
         ConfigError: not TOML, an unknown key, a value out of range, a base that is none of the models.
@@ -168,6 +170,8 @@ def read_plan(file: str) -> Plan:
         raise ConfigError("bad-toml", where=path, problem="not UTF-8") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError("bad-toml", where=path, problem=error) from error
+    if data_root and isinstance(table.setdefault("data", {}), dict):
+        table["data"]["root"] = data_root
     return make_plan(table, str(path))
 
 
