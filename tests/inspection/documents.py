@@ -7,10 +7,14 @@ from functools import cache
 
 import numpy as np
 
+from clearhead.config import BagConfig, ClassifierConfig, DecoderConfig, EncoderConfig, RecurrentEncoderConfig
+from clearhead.device import choose_device
 from clearhead.inspection.document import document, pack, unpack
 from clearhead.inspection.explain import explain
+from clearhead.inspection.texts import explain_label, explain_next
+from clearhead.models.build import build_model
 
-from .small import TEXT, recurrent, transformer
+from .small import TEXT, recurrent, tokenizers, transformer
 
 RUN = {"name": "small", "version": "0", "parameters": 1, "weights_sha256": "0" * 64}
 
@@ -61,26 +65,29 @@ def translated(kind="transformer", text=TEXT, **choices):
     return found
 
 
-def classified():
-    """A classifier's document: the encoder's half of a translation, with labels and contributions."""
-    found = translated()
-    found["kind"] = "classifier"
-    found["parts"] = [part for part in found["parts"] if "decoder" not in part["name"] and "tgt" not in part["name"]]
-    found["parts"][-1] |= {
-        "name": "labels",
-        "kind": "labels",
-        "source": "models/classifier.py:Classifier",
-        "equation": "labels",
-    }
-    length = len(found["src"]["tokens"])
-    found |= {"steps": [], "beam": None, "greedy": None, "cache": [], "rivals": [], "ablations": [], "checkpoints": []}
-    found["tgt"] = {"text": "", "inputs": [], "outputs": [], "log_prob": 0.0, "score": 0.0}
-    found["labels"] = [{"label": "good", "logit": 2.0, "prob": 0.88}, {"label": "bad", "logit": 0.0, "prob": 0.12}]
-    found["contributions"] = {
-        way: [(-1) ** place * place / length for place in range(length)]
-        for way in ("integrated_gradients", "leave_one_out")
-    }
-    return found
+BODIES = {
+    "encoder": EncoderConfig(d_model=16, d_ff=32, n_heads=4, n_layers=2, max_positions=40),
+    "recurrent": RecurrentEncoderConfig(d_model=16, n_layers=1),
+    "bag": BagConfig(d_model=16),
+}
+
+
+def classified(body="encoder"):
+    """What a small classifier of random weights makes of a text."""
+    config = ClassifierConfig(body=BODIES[body], labels=("good", "bad"), pooling="mean")
+    tokenizer = tokenizers().src
+    model = build_model(config, tokenizer.vocabulary_size, tokenizer.vocabulary_size).eval()
+    explanation = explain_label(model, tokenizer, config.labels, choose_device("cpu"), 40, TEXT)
+    return document(explanation, RUN, {**config.model_dump(mode="json"), "src_vocabulary": 400, "tgt_vocabulary": 400})
+
+
+def continued():
+    """What a small language model of random weights makes of a text."""
+    config = DecoderConfig(d_model=16, d_ff=32, n_heads=4, n_layers=2, max_positions=40)
+    tokenizer = tokenizers().tgt
+    model = build_model(config, tokenizer.vocabulary_size, tokenizer.vocabulary_size).eval()
+    explanation = explain_next(model, tokenizer, choose_device("cpu"), TEXT)
+    return document(explanation, RUN, {**config.model_dump(mode="json"), "src_vocabulary": 400, "tgt_vocabulary": 400})
 
 
 def said_by(texts):

@@ -12,7 +12,7 @@ from clearhead.inspection import page
 from clearhead.inspection.document import unpack
 
 from . import chromium
-from .documents import classified, said_by, sized, translated
+from .documents import classified, continued, said_by, sized, translated
 from .injections import INJECTIONS
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium here (Debian: apt-get install chromium)")
@@ -200,17 +200,28 @@ def test_the_tour_goes_through_and_ends(show):
     assert tab.errors == []
 
 
-@pytest.mark.parametrize("kind", ["recurrent", "classifier", "compared"])
+KINDS = {
+    "recurrent": ("recurrent", lambda: translated("recurrent")),
+    "classifier": ("classifier", classified),
+    "recurrent classifier": ("recurrent", lambda: classified("recurrent")),
+    "bag of words": ("classifier", lambda: classified("bag")),
+    "language model": ("language", continued),
+    "two documents": ("compare", lambda: {**translated(), "compare": translated(norm="pre")}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_other_kinds_of_documents(show, kind):
-    document = {"recurrent": lambda: translated("recurrent"), "classifier": classified, "compared": translated}[kind]()
-    view = kind if kind != "compared" else "compare"
-    if kind == "compared":
-        document["compare"] = translated(norm="pre")
-    tab = show(document, f"view={view}")
+    view, make = KINDS[kind]
+    tab = show(make(), f"view={view}")
     tabs = tab.run("[...document.querySelectorAll('.tab')].map((each) => each.id.slice(4))")
     assert view in tabs
     for each in tabs:
         tab.run(f"document.getElementById('tab-{each}').click()")
+        assert tab.run("document.querySelector('.tab[aria-current]').id") == f"tab-{each}"
+        assert not re.search(r"\?[\w-]+\?|undefined|NaN|\[object", tab.run("document.getElementById('app').innerHTML"))
+    for block in tab.run("[...document.querySelectorAll('.block')].map((each) => each.id)"):
+        tab.run(f"document.getElementById({block!r}).dispatchEvent(new MouseEvent('click'))")
     assert tab.errors == []
 
 

@@ -78,11 +78,18 @@ export function table(head, rows, attributes) {
   );
 }
 
-// A table that is made when somebody opens it: what a picture shows, for those who do not see it.
-export function behind(summary, make) {
-  const details = h("details.behind", null, h("summary", null, summary));
+// A table that is made when somebody opens it: what a picture shows, for those who do not see it. One that has an id
+// stays open when the page is drawn anew.
+export function behind(summary, make, id) {
+  const details = h("details.behind", { id, open: opened.has(id) }, h("summary", null, summary));
+  const fill = () => details.children.length === 1 && details.append(make());
+  if (opened.has(id)) fill();
   details.addEventListener("toggle", () => {
-    if (details.open && details.children.length === 1) details.append(make());
+    if (details.open) fill();
+    if (id && details.open) opened.add(id);
+    else opened.delete(id);
   });
   return details;
 }
+
+const opened = new Set();

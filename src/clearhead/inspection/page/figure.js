@@ -19,7 +19,8 @@ export function layers(document, stack) {
 }
 
 export function figure(document, open) {
-  const stacks = ["encoder", "decoder"].filter((stack) => layers(document, stack) > 0);
+  const found = ["encoder", "decoder"].filter((stack) => layers(document, stack) > 0);
+  const stacks = found.length ? found : ["encoder"]; // a bag of words has no layers
   const columns = stacks.map((stack) => column(document, stack, stack === stacks.at(-1), open));
   const height = Math.max(...columns.map((each) => each.height));
   const width = COLUMN * columns.length + 20;
@@ -75,18 +76,18 @@ function column(document, stack, last, open) {
   };
   const levels = below.map(stand);
   const bottom = y + 8;
-  y -= 10;
+  if (count > 0) y -= 10;
   levels.push(...inside.map(stand));
   const roof = y - 12;
-  y -= 30;
+  if (count > 0) y -= 30;
   levels.push(...above.map(stand));
   const lastWire = svg("path", { class: "wire", d: `M${MIDDLE} ${y + GAP}V${y + 4}` });
   const drawn = [
-    around(roof, bottom, layer, count),
+    count > 0 && around(roof, bottom, layer, count),
     levels.map((level, place) => skip(level, levels[place - 1])),
     levels.map((level) => [wireInto(level), block(level, open, document)]),
     lastWire,
-    words({ x: MIDDLE, y: height - 6, class: "ends" }, t(side === "src" ? "figure-inputs" : "figure-outputs")),
+    words({ x: MIDDLE, y: height - 6, class: "ends" }, t(begins(document, side))),
     last &&
       words(
         { x: MIDDLE, y: y - 4, class: "ends" },
@@ -94,6 +95,12 @@ function column(document, stack, last, open) {
       ),
   ];
   return { drawn: drawn.flat(3).filter(Boolean), height, levels, top: y + 4 };
+}
+
+// What goes in below.
+function begins({ kind }, side) {
+  if (kind === "language-model") return "figure-so-far";
+  return side === "src" ? "figure-inputs" : "figure-outputs";
 }
 
 // The frame around a layer, and how often it stands there.
@@ -148,6 +155,8 @@ function inBlock(part, document) {
   if (part.kind === "residual") return t(document.config.norm === "pre" ? "figure-residual-pre" : "figure-residual");
   if (part.kind === "positions") return `+ ${t(`part-${stack}`)}`;
   if (part.kind === "norm") return t("figure-norm");
+  if (part.kind === "embedding" && document.kind !== "transformer" && document.kind !== "recurrent")
+    return t("tensor-embedding");
   if (part.kind === "combined") return t("figure-combined");
   if (part.kind === "recurrent" && !own) return t("figure-recurrent");
   if (!own) return t(`part-${stack}`);

@@ -38,7 +38,7 @@ function views() {
     ["attention", () => attention(store), has("attention")],
     ["heads", () => allHeads(store), has("attention")],
     ["layers", () => insideLayers(store), has("residual")],
-    ["recurrent", () => recurrent(store), kind === "recurrent"],
+    ["recurrent", () => recurrent(store), has("recurrent")],
     ["decoding", () => decoding(store), Boolean(beam)],
     ["language", () => language(store), kind === "language-model"],
     ["classifier", () => classifier(store), kind === "classifier"],

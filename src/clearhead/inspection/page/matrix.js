@@ -37,12 +37,15 @@ export function picture({ id, matrix, labels = {}, name, chosen = [], pick, most
     h("figcaption", null, h("span", null, name), scale(full, cells.negative)),
     frame,
     said,
-    behind(t("as-table"), () =>
-      table(
-        ["", ...range(columns).map((j) => data(words("columns", j)))],
-        range(rows).map((i) => [data(words("rows", i)), ...range(columns).map((j) => written(matrix.value(i, j)))]),
-        { label: name },
-      ),
+    behind(
+      t("as-table"),
+      () =>
+        table(
+          ["", ...range(columns).map((j) => data(words("columns", j)))],
+          range(rows).map((i) => [data(words("rows", i)), ...range(columns).map((j) => written(matrix.value(i, j)))]),
+          { label: name },
+        ),
+      id && `${id}-table`,
     ),
   );
 }

@@ -4,7 +4,7 @@ import { range } from "./numbers.js";
 
 export class Store {
   constructor(document, bytes) {
-    this.document = document;
+    this.document = { ...document, config: { ...document.config.body, ...document.config } }; // of a classifier: its body's
     this.bytes = bytes;
     this.views = new Map();
   }

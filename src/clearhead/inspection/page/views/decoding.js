@@ -1,6 +1,6 @@
 // How the translation came about: the beam as a tree, each node's distribution and attention, rivals, greedy, the cache.
 
-import { data, h, svg, table } from "../dom.js";
+import { behind, data, h, svg, table } from "../dom.js";
 import { picture } from "../matrix.js";
 import { label, labels } from "../naming.js";
 import { percent, range, sum, whole, written } from "../numbers.js";
@@ -100,7 +100,7 @@ function tree(beam) {
         boxes,
       ),
     ),
-    h("details.behind", null, h("summary", null, t("as-table")), nodeTable(beam)),
+    behind(t("as-table"), () => nodeTable(beam), "tree-table"),
   );
 }
 
@@ -286,7 +286,7 @@ function rivals(store) {
         ),
       ),
     served() && others.map((each) => answered("rival", asked(each), forced(each))),
-    said && h("details.behind", null, h("summary", null, t("top-ten")), topTen(said.top, said.chosen)),
+    said && behind(t("top-ten"), () => topTen(said.top, said.chosen), "rivals-top"),
   );
 }
 

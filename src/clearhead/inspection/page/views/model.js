@@ -1,6 +1,6 @@
 // The way through the model, drawn as in the paper's figure 1 (figure.js); each block opens.
 
-import { data, h, math, table } from "../dom.js";
+import { behind, data, h, math, table } from "../dom.js";
 import { EQUATIONS } from "../equations.js";
 import { figure, layers } from "../figure.js";
 import { named, parsed } from "../naming.js";
@@ -61,12 +61,8 @@ function behindParts(store) {
     h("code", null, part.name),
     data(Object.values(part.shapes).at(-1)?.join(" × ") ?? ""),
   ]);
-  return h(
-    "details.behind",
-    null,
-    h("summary", null, t("as-table")),
-    table([t("part"), t("name-in-code"), t("shape")], rows, { label: t("model-overall") }),
-  );
+  const all = () => table([t("part"), t("name-in-code"), t("shape")], rows, { label: t("model-overall") });
+  return behind(t("as-table"), all, "parts-table");
 }
 
 const VIEWS = {
