@@ -212,7 +212,9 @@ def test_a_run_that_goes_out_and_comes_back_translates_alike(tmp_path, tokenizer
     assert run(["import", str(tmp_path / "out"), "--out", str(tmp_path / "back"), "--overwrite"]) == 0
     assert run(["export", str(tmp_path / "run"), "--out", str(tmp_path / "out")]) == 2  # not empty
     assert str(tmp_path / "back") in capfd.readouterr().out.splitlines()
-    here, there = (Translator.load(tmp_path / name, device="cpu") for name in ("run", way))
+    beam = ["decoding.beam_size=3"]
+    here, there = (Translator.load(tmp_path / name, device="cpu", overrides=beam) for name in ("run", way))
+    assert here.decoding.beam_size == there.decoding.beam_size == 3
     said = [translator([*LINES[:3], "", "나"]) for translator in (here, there)]
     for one, other in zip(*said):
         assert [token.id for token in one.tokens] == [token.id for token in other.tokens]
