@@ -192,11 +192,11 @@ def check_heads(translator):
 def check_document(translator):
     """What the page gets is what was recorded, rounded to 16 bits; what it leaves out follows by one operation."""
     _, explanation = look(translator)
-    made = document(explanation, {}, {})
+    made = document(explanation, {}, translator.model.config.model_dump(mode="json"))
     arrays = unpack(made["tensors"], made["blob"])
     crosses = np.stack([node.cross for node in explanation.beam.nodes if node.cross is not None])
     for name, array in {**explanation.tensors, "beam.cross": crosses}.items():
-        if name.endswith((".scaled", ".concatenated", ".stack")):
+        if name.endswith((".scaled", ".concatenated", ".stack", "_residual.sum", ".activated")):
             assert name not in arrays
         elif array.dtype == bool:
             assert (arrays[name] == array).all()
@@ -208,6 +208,12 @@ def check_document(translator):
         if name.endswith(".scaled"):
             derived = arrays[name.replace(".scaled", ".scores")] / math.sqrt(d_k)
             assert np.abs(derived - scaled).max() <= np.abs(scaled).max() / 30000
+        if name.endswith("_residual.sum"):
+            x, y = arrays[name.replace(".sum", ".input")], arrays[name.replace("_residual.sum", ".output")]
+            assert np.abs(x + y - scaled).max() <= (np.abs(x).max() + np.abs(y).max()) / 60000
+        if name.endswith(".activated"):
+            inner = arrays[name.replace(".activated", ".inner")]
+            assert np.abs(np.maximum(inner, 0) - scaled).max() <= np.abs(inner).max() / 60000
     for node, written in zip(explanation.beam.nodes, made["beam"]["nodes"], strict=True):
         assert (written["cross"] is None) == (node.cross is None)
         if node.cross is not None:

@@ -11,10 +11,14 @@ from io import BytesIO
 import pytest
 from fontTools.ttLib import TTFont
 
+from clearhead.config import PRESETS, DecodingConfig, TransformerConfig
 from clearhead.inspection import font, page
+from clearhead.inspection.document import document
+from clearhead.inspection.explain import explain
 
-from .documents import said_by, translated
+from .documents import RUN, said_by, translated
 from .injections import INJECTIONS
+from .small import translator as spoken_by
 
 WORDS = page.vocabulary()
 SOURCES = page.modules()
@@ -97,11 +101,11 @@ def test_every_module_is_in_the_page_after_those_that_it_imports():
 
 
 def test_the_page_holds_its_document_and_nothing_of_the_network():
-    document = translated()
-    parts = Parts(page.render(document, "ko"))
+    given = translated()
+    parts = Parts(page.render(given, "ko"))
     held = json.loads(parts.texts["document"])
-    assert {**held["document"], "sources": None} == {**document, "sources": None}
-    assert {part["source"] for part in document["parts"]} == held["document"]["sources"].keys()
+    assert {**held["document"], "sources": None} == {**given, "sources": None}
+    assert {part["source"] for part in given["parts"]} == held["document"]["sources"].keys()
     assert not {"link href", "img", "iframe", "object"} & set(parts.tags)
     own = {
         kind: base64.b64encode(hashlib.sha256(parts.texts[kind].encode()).digest()).decode()
@@ -114,6 +118,23 @@ def test_the_page_holds_its_document_and_nothing_of_the_network():
     assert "http" not in re.sub(
         r"http://www.w3.org/2000/svg|https://arxiv.org/abs/1706.03762", "", parts.texts["module"] + parts.texts["style"]
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("preset", "megabytes"), [("tiny", 3), ("small", 3), ("paper-base", 10)])
+def test_a_page_of_30_tokens_is_small(preset, megabytes, capsys):
+    translator = spoken_by(TransformerConfig(**PRESETS[preset]), spread=0.0)
+    tokenizers = translator.tokenizers
+    translator.model.tgt_embedding.weight.data[tokenizers.tgt.eos_id] = 0.0  # it goes on to the limit
+    text = "My sister reads the old book at school. " * 9
+    while len(tokenizers.src.encode(text)) > 29:
+        text = text[:-1]
+    explanation = explain(translator, text, decoding=DecodingConfig(beam_size=4, max_tokens=30))
+    assert len(explanation.src) == len(explanation.tgt_inputs) == 30
+    size = len(page.render(document(explanation, RUN, translator.model.config.model_dump(mode="json"))).encode()) / 1e6
+    with capsys.disabled():
+        print(f"\n{preset}: {size:.2f} MB")
+    assert size <= megabytes
 
 
 def test_text_that_looks_like_markup_ends_no_element():

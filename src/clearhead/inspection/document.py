@@ -19,8 +19,8 @@ FORMAT = 1
 LARGEST = 32767
 """Numbers become whole multiples of a 32767th of a tensor's largest magnitude."""
 
-DERIVED = (".scaled", ".concatenated", ".stack")
-"""What one scalar operation gives of what is in the file: scores / sqrt(d_k), z's heads side by side."""
+DERIVED = (".scaled", ".concatenated", ".stack", "_residual.sum")
+"""What one operation gives of what is in the file: scores / sqrt(d_k), z's heads side by side, x + sublayer(x)."""
 
 
 def document(
@@ -39,7 +39,9 @@ def document(
         tensors["beam.cross"] = crosses
     moments = more.get("checkpoints", [])
     tensors |= {_moment_name(moment): moment.cross for moment in moments if moment.cross is not None}
-    table, blob = pack({name: array for name, array in tensors.items() if not name.endswith(DERIVED)})
+    body = config.get("body") or config
+    derived = (*DERIVED, ".activated") if body.get("activation") == "relu" else DERIVED  # max(0, inner)
+    table, blob = pack({name: array for name, array in tensors.items() if not name.endswith(derived)})
     return {
         "format": FORMAT,
         "kind": explanation.kind,

@@ -49,7 +49,20 @@ export class Store {
       const read = (place) => (mask && !mask.flat(place % wide) ? -Infinity : scores.flat(place) / divisor);
       return reader(name, scores.shape, read);
     }
-    const z = what === "concatenated" ? this.stored(`${part}.z`) : null;
+    if (what === "sum" && part.endsWith("_residual")) {
+      const [x, y] = [this.stored(`${part}.input`), this.stored(`${part.replace(/_residual$/, "")}.output`)];
+      return x && y && reader(name, x.shape, (place) => x.flat(place) + y.flat(place));
+    }
+    if (what === "activated" && this.document.config.activation === "relu") {
+      const inner = this.stored(`${part}.inner`);
+      return inner && reader(name, inner.shape, (place) => Math.max(0, inner.flat(place)));
+    }
+    return what === "concatenated" ? this.concatenated(name, part) : null;
+  }
+
+  // The heads' answers side by side.
+  concatenated(name, part) {
+    const z = this.stored(`${part}.z`);
     if (!z) return null;
     const [, length, width] = z.shape;
     const read = (place) => {

@@ -103,7 +103,7 @@ function feedForward(store, block, words, i) {
   const activated = store.matrix(`${block}.activated`);
   const row = activated.row(i);
   const firing = row.filter((value) => value > 0).length;
-  const units = largest(row.map(Math.abs), 10);
+  const units = largest(row.map(Math.abs), 10).filter((unit) => row[unit] !== 0);
   const rows = units.map((unit) => [
     t("unit-number", { number: unit + 1 }),
     number(store, `${block}.inner`, i, unit),
