@@ -1,0 +1,67 @@
+"""Looked at or not, a model says the same: a few made-up sentences always, a thousand of Multi30K as a slow test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from clearhead.config import DecodingConfig, TokenizerConfig, TransformerConfig
+from clearhead.decoding.translator import Translator
+from clearhead.inspection.explain import explain
+from clearhead.models.build import build_model
+from clearhead.text.corpus import read_lines
+from clearhead.text.tokenizer import TokenizerPair
+
+from .small import LINES, recurrent, sharpened, transformer
+
+SENTENCES = 1000
+
+
+def check_the_same(translator, sentences, decoding, alone=True):
+    """Translate, look at each sentence, translate once more: tokens and scores are the same.
+
+    Sentences that are translated together are rounded in another order; ``alone`` asks for the same bits.
+    """
+    before = translator(sentences, decoding=decoding)
+    for sentence, said in zip(sentences, before, strict=True):
+        explanation = explain(translator, sentence, decoding=decoding)
+        end = [translator.tokenizers.tgt.eos_id] if said.finished else []
+        assert [token.id for token in explanation.tgt_outputs] == [*(token.id for token in said.tokens), *end]
+        assert (explanation.tgt_text, explanation.score) == (said.text, pytest.approx(said.score, rel=1e-5))
+        if alone:
+            same = translator(sentence, decoding=decoding)
+            assert (explanation.score, explanation.log_prob) == (same.score, same.log_prob)
+    assert translator(sentences, decoding=decoding) == before
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+@pytest.mark.parametrize("make", [transformer, recurrent])
+def test_looked_at_or_not_the_same_tokens_and_scores(make, beam_size):
+    check_the_same(make(), LINES[::20], DecodingConfig(beam_size=beam_size, max_tokens=4))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_looked_at_or_not_the_same_of_a_thousand_real_sentences(beam_size):
+    """By a run folder that CLEARHEAD_RUN names, trained on Multi30K; else by a model of random weights."""
+    root = Path(os.environ.get("CLEARHEAD_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    path = root / "multi30k-en-de" / "tok"
+    if not path.is_dir():
+        pytest.skip(f"no real corpora: {path} is not there")
+    lines = [line for _, line in read_lines(path / "train.en")][:SENTENCES]
+    assert len(lines) == SENTENCES
+    decoding = DecodingConfig(beam_size=beam_size)
+    if "CLEARHEAD_RUN" in os.environ:
+        translator = Translator.load(os.environ["CLEARHEAD_RUN"], device="cpu")
+    else:
+        tokenizers = TokenizerPair.train(lines, lines, TokenizerConfig(vocabulary_size=1000))
+        config = TransformerConfig(
+            d_model=32, d_ff=64, n_heads=4, n_encoder_layers=2, n_decoder_layers=2, max_positions=200
+        )
+        translator = Translator(sharpened(build_model(config, 1000, 1000), 1), tokenizers, device="cpu")
+        decoding = decoding.model_copy(update={"max_tokens": 12})
+    torch.set_num_threads(1)
+    check_the_same(translator, lines, decoding, alone=False)
