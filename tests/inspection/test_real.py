@@ -15,6 +15,7 @@ from clearhead.models.build import build_model
 from clearhead.text.corpus import read_lines
 from clearhead.text.tokenizer import TokenizerPair
 
+from .checks import check_beam, check_numbers
 from .small import LINES, recurrent, sharpened, transformer
 
 SENTENCES = 1000
@@ -43,25 +44,37 @@ def test_looked_at_or_not_the_same_tokens_and_scores(make, beam_size):
     check_the_same(make(), LINES[::20], DecodingConfig(beam_size=beam_size, max_tokens=4))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("beam_size", [1, 4])
-def test_looked_at_or_not_the_same_of_a_thousand_real_sentences(beam_size):
-    """By a run folder that CLEARHEAD_RUN names, trained on Multi30K; else by a model of random weights."""
+def real(beam_size):
+    """A translator and a thousand sentences: by the run that CLEARHEAD_RUN names, else by a model of random weights."""
     root = Path(os.environ.get("CLEARHEAD_DATA", Path(__file__).parents[3] / "shared" / "data"))
     path = root / "multi30k-en-de" / "tok"
     if not path.is_dir():
         pytest.skip(f"no real corpora: {path} is not there")
+    torch.set_num_threads(1)
     lines = [line for _, line in read_lines(path / "train.en")][:SENTENCES]
     assert len(lines) == SENTENCES
-    decoding = DecodingConfig(beam_size=beam_size)
+    decoding = {"beam_size": beam_size}
     if "CLEARHEAD_RUN" in os.environ:
         translator = Translator.load(os.environ["CLEARHEAD_RUN"], device="cpu")
     else:
         tokenizers = TokenizerPair.train(lines, lines, TokenizerConfig(vocabulary_size=1000))
-        config = TransformerConfig(
-            d_model=32, d_ff=64, n_heads=4, n_encoder_layers=2, n_decoder_layers=2, max_positions=200
-        )
-        translator = Translator(sharpened(build_model(config, 1000, 1000), 1), tokenizers, device="cpu")
-        decoding = decoding.model_copy(update={"max_tokens": 12})
-    torch.set_num_threads(1)
-    check_the_same(translator, lines, decoding, alone=False)
+        sizes = {"d_model": 32, "d_ff": 64, "n_heads": 4, "n_encoder_layers": 2, "n_decoder_layers": 2}
+        model = sharpened(build_model(TransformerConfig(**sizes, max_positions=200), 1000, 1000), 1)
+        translator, decoding = Translator(model, tokenizers, device="cpu"), {**decoding, "max_tokens": 12}
+    translator.decoding = DecodingConfig(**decoding)
+    return translator, lines
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_looked_at_or_not_the_same_of_a_thousand_real_sentences(beam_size):
+    translator, lines = real(beam_size)
+    check_the_same(translator, lines, translator.decoding, alone=False)
+
+
+@pytest.mark.slow
+def test_every_number_of_real_sentences_is_that_of_numpy():
+    translator, lines = real(beam_size=4)
+    for line in lines[:: SENTENCES // 10]:
+        check_numbers(translator, line)
+        check_beam(translator, line)
