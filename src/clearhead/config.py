@@ -343,6 +343,8 @@ class ClassifierConfig(Section):
     kind: Literal["classifier"] = "classifier"
     body: Annotated[EncoderConfig | RecurrentEncoderConfig | BagConfig, Field(discriminator="kind")] = EncoderConfig()
     """What reads the text."""
+    ngrams: NgramConfig = NgramConfig()
+    """Runs of tokens that speak for the labels by themselves, beside the body (Cheng et al. 2016)."""
     labels: tuple[str, ...] = ()
     """The labels' names; empty: those that the training corpus has, in the order of their names."""
     pooling: Literal["first", "mean", "max", "final"] = "first"

@@ -147,6 +147,15 @@ def test_a_bag_knows_no_order_but_that_of_its_n_grams():
     assert not torch.allclose(model(ids, mask), model(ids.flip(1), mask), atol=1e-3)
 
 
+def test_n_grams_beside_the_body_are_a_bag_of_their_own():
+    model, (ids, mask, _) = classifier(BODIES["gru"], pooling="final", ngrams=RUNS), texts()
+    logits = model(ids, mask)
+    assert torch.equal(logits, model(torch.where(mask, ids, 9), mask))
+    runs = [model.ngram_logits(ids[row : row + 1, :n])[0].mean(0) for row, n in enumerate(mask.sum(1))]
+    model.ngram_logits = None
+    torch.testing.assert_close(logits - model(ids, mask), torch.stack(runs), atol=1e-5, rtol=1e-5)
+
+
 def test_a_bag_knows_no_order():
     model, (ids, mask, _) = classifier(BODIES["bag"], pooling="mean", pooler=False), texts((6, 6))
     torch.testing.assert_close(model(ids, mask), model(ids.flip(1), mask), atol=1e-6, rtol=1e-6)

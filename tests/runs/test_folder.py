@@ -296,11 +296,11 @@ def test_a_tokenizer_and_a_model_that_are_none(whole, weights):
     assert ("model.safetensors", "not-safetensors") in faults_of(whole)
     import safetensors.torch
 
-    whole_numbers, scale = torch.ones(2, 3, dtype=torch.int8), torch.ones(2).bfloat16()
+    whole_numbers, scale = torch.ones(2, 3, dtype=torch.int8), torch.ones(2, 1).bfloat16()
     for tensors in (
         {"w": torch.ones(2, dtype=torch.float16)},
         {"w": whole_numbers},
-        {"w": whole_numbers, "w.scale": torch.ones(3).bfloat16()},
+        {"w": whole_numbers, "w.scale": torch.ones(2).bfloat16()},
         {"w": whole_numbers, "w.scale": scale.float()},
         {"w": whole_numbers[:, 0].contiguous(), "w.scale": scale},
     ):

@@ -16,6 +16,7 @@ def tensors():
     sizes = torch.tensor([1e-6, 0.02, 1.0, 300.0])
     return {
         "matrix": torch.randn(4, 64, generator=generator) * sizes[:, None],
+        "narrow": torch.randn(50, 3, generator=generator) * sizes[:3],
         "deep": torch.randn(3, 2, 5, generator=generator),
         "zeros": torch.zeros(2, 3),
         "bias": torch.randn(7, generator=generator),
@@ -25,12 +26,15 @@ def tensors():
 def test_a_whole_number_is_at_most_half_a_step_off():
     weights = tensors()
     stored = reduced(weights, "int8")
-    assert stored["matrix"].dtype == torch.int8 and stored["matrix.scale"].shape == (4,)
+    assert stored["matrix"].dtype == torch.int8 and stored["matrix.scale"].shape == (4, 1)
+    assert stored["narrow.scale"].shape == (1, 3) and stored["deep.scale"].shape == (3, 1, 1)
     found = restored(stored)
     assert found.keys() == weights.keys() and torch.equal(found["bias"], weights["bias"])
     assert torch.equal(found["zeros"], weights["zeros"])
-    for name in ("matrix", "deep"):
+    for name in ("matrix", "narrow", "deep"):
         rows, difference = weights[name].flatten(1), (found[name] - weights[name]).flatten(1)
+        if name == "narrow":
+            rows, difference = rows.T, difference.T
         step = rows.abs().amax(dim=1, keepdim=True) / 127  # a scale of 8 bits of its own is 1/256 off at most
         assert (difference.abs() <= 0.51 * step + rows.abs() / 256).all()
         assert difference.abs().max() > 0

@@ -88,13 +88,18 @@ class Classifier(nn.Module):
         self.w_pooler = nn.Linear(body.d_model, body.d_model) if config.pooler else None
         self.dropout = Dropout(config.dropout)
         self.w_label = nn.Linear(body.d_model, len(config.labels))
+        runs = config.ngrams.longest, config.ngrams.buckets, config.ngrams.width
+        self.ngram_logits = NgramEmbedding(*runs, len(config.labels)) if config.ngrams.longest > 1 else None
 
     def forward(self, ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> Tensor:
         """Return logits (B, C) of ids (B, S); mask: (B, S) bool, True where a token is; segments: (B, S)."""
         text = pool(self.body.encode(ids, mask, segments), self.config.pooling)
         if self.w_pooler is not None:
             text = POOLER_ACTIVATIONS[self.config.pooler_activation](self.w_pooler(text))
-        return self.w_label(self.dropout(text))
+        logits = self.w_label(self.dropout(text))
+        if self.ngram_logits is not None:
+            logits = logits + pool(Memory(self.dropout(self.ngram_logits(ids)), mask), "mean")
+        return logits
 
 
 def pool(memory: Memory, pooling: str) -> Tensor:

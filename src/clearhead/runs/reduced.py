@@ -1,4 +1,4 @@
-"""Weights in fewer bits on disk: bf16, or 8-bit whole numbers with a scale for each row. In memory they are fp32."""
+"""Weights in fewer bits on disk: bf16, or 8-bit whole numbers with scales. In memory they are fp32."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from torch import Tensor
 
 Storage = Literal["fp32", "bf16", "int8"]
 SCALE = ".scale"
-"""What the scales of a tensor's rows are called, behind its own name."""
+"""What the scales of a tensor are called, behind its own name."""
 LARGEST = 127
+NARROW = 32
+"""Where rows are shorter, scales of theirs would cost too much: a matrix of those has one for each column."""
 
 
 def reduced(weights: Mapping[str, Tensor], storage: Storage) -> dict[str, Tensor]:
     """Return fp32 ``weights`` as they are stored.
 
-    "int8": each row of a matrix, (R, ...) as numbers from -127 to 127, times a bf16 scale that makes its largest number
-    127; what has one dimension, biases and norms, stays fp32. "bf16": everything rounded.
+    "int8": a matrix as whole numbers from -127 to 127, times a bf16 scale for each row (each column, where rows are
+    short) that makes the largest of them 127; what has one dimension, biases and norms, stays fp32. "bf16": everything
+    rounded.
     """
     match storage:
         case "fp32":
@@ -30,10 +33,10 @@ def reduced(weights: Mapping[str, Tensor], storage: Storage) -> dict[str, Tensor
         if weight.dim() < 2:
             stored[name] = weight
             continue
-        rows = weight.flatten(1)
-        scale = (rows.abs().amax(dim=1) / LARGEST).bfloat16()
-        whole = (rows / scale.float().clamp(min=torch.finfo(torch.float32).tiny)[:, None]).round()
-        stored[name] = whole.clamp(-LARGEST, LARGEST).to(torch.int8).view_as(weight)
+        along = 0 if weight.dim() == 2 and weight.shape[1] < NARROW else tuple(range(1, weight.dim()))
+        scale = (weight.abs().amax(dim=along, keepdim=True) / LARGEST).bfloat16()
+        whole = weight / scale.float().clamp(min=torch.finfo(torch.float32).tiny)
+        stored[name] = whole.round().clamp(-LARGEST, LARGEST).to(torch.int8)
         stored[name + SCALE] = scale
     return stored
 
@@ -43,8 +46,7 @@ def restored(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {}
     for name, tensor in stored.items():
         if tensor.dtype == torch.int8:
-            scale = stored[name + SCALE].float()
-            weights[name] = tensor.float() * scale.view(-1, *[1] * (tensor.dim() - 1))
+            weights[name] = tensor.float() * stored[name + SCALE].float()
         elif not name.endswith(SCALE):
             weights[name] = tensor.float()
     return weights
@@ -53,9 +55,11 @@ def restored(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def wrong_storage(dtypes: Mapping[str, str], shapes: Mapping[str, list[int]]) -> str | None:
     """Return the first tensor that is stored in none of these ways; ``dtypes`` as safetensors names them."""
     for name, dtype in dtypes.items():
-        scaled = dtypes.get(name + SCALE) == "BF16" and shapes[name + SCALE] == shapes[name][:1]
+        shape = shapes[name]
+        fitting = ([*shape[:1], *[1] * (len(shape) - 1)], [1, *shape[1:2]])  # a scale for each row, or each column
+        scaled = dtypes.get(name + SCALE) == "BF16" and shapes[name + SCALE] in fitting
         is_scale = name.endswith(SCALE) and dtypes.get(name.removesuffix(SCALE)) == "I8"
-        if is_scale or dtype in ("F32", "BF16") or (dtype == "I8" and len(shapes[name]) > 1 and scaled):
+        if is_scale or dtype in ("F32", "BF16") or (dtype == "I8" and len(shape) > 1 and scaled):
             continue
         return name
     return None
