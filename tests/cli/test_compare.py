@@ -30,7 +30,7 @@ MODELS = [
 def table(corpus, **changes):
     """A comparison of three small models on a few pairs."""
     return {
-        "base": "gru", "budget": {"steps": 6}, "test": {"src": "test.en", "ref": "test.ko"}, "bleu_marks": [0.0, 99.0],
+        "base": "gru", "budget": {"steps": 6}, "test": {"src": "odd.en", "ref": "odd.ko"}, "bleu_marks": [0.0, 99.0],
         "languages": {"src": "en", "tgt": "ko"}, "evaluation": {"tokenize": "none"},
         "decoding": {"beam_size": 2, "max_extra_tokens": 3},
         "data": {
@@ -57,6 +57,11 @@ def written(path, content):
 def compared(corpus, tmp_path_factory):
     """The folder of a comparison that ran through, and its file."""
     folder = tmp_path_factory.mktemp("compared")
+    for side in ("en", "ko"):  # sources that are not as long as their references
+        lines = (corpus / f"test.{side}").read_text("utf-8").splitlines()
+        longer = " the" if side == "en" else ""
+        text = "".join(f"{line}{longer * (number % 4)}\n" for number, line in enumerate(lines))
+        (corpus / f"odd.{side}").write_text(text, encoding="utf-8")
     file = written(folder / "small.toml", table(corpus))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLEARHEAD_CACHE", str(tmp_path_factory.mktemp("cache")))
@@ -73,11 +78,11 @@ def test_the_reports_figures_are_those_of_evaluate(compared, corpus, tmp_path, c
     out, _ = compared
     shutil.copytree(out, tmp_path / "out")
     names = [model["name"] for model in MODELS]
-    files = [f"--src={corpus}/test.en", f"--ref={corpus}/test.ko", "--format=json"]
+    files = [f"--src={corpus}/odd.en", f"--ref={corpus}/odd.ko", "--format=json"]
     base_first = sorted(names, key=lambda name: name != "gru")
     assert run(["evaluate", *(str(tmp_path / "out" / name) for name in base_first), *files]) == 0
     scored = json.loads(capsys.readouterr().out)
-    sources, references = ((corpus / f"test.{side}").read_text("utf-8").splitlines() for side in ("en", "ko"))
+    sources, references = ((corpus / f"odd.{side}").read_text("utf-8").splitlines() for side in ("en", "ko"))
     runs = report_of(out)["runs"]
     assert [each["name"] for each in runs] == names
     for ours, theirs in zip(sorted(runs, key=lambda each: each["name"] != "gru"), scored["runs"]):
@@ -86,7 +91,7 @@ def test_the_reports_figures_are_those_of_evaluate(compared, corpus, tmp_path, c
         assert ours.get("p_values", {}) == {
             each["metric"]: each["p_value"] for each in paired if each["p_value"] is not None
         }
-        hypotheses = (out / ours["name"] / "evaluations/test.hyp.txt").read_text("utf-8").split("\n")[:-1]
+        hypotheses = (out / ours["name"] / "evaluations/odd.hyp.txt").read_text("utf-8").split("\n")[:-1]
         config = RunFolder.open(out / ours["name"]).config
         groups = bleu_by_length(hypotheses, references, sources, fifths(sources), config.evaluation, "ko")
         assert ours["lengths"] == [vars(group) for group in groups]
@@ -157,7 +162,10 @@ def test_nothing_is_done_twice_and_a_larger_budget_goes_on(compared, corpus, tmp
         patch.setattr(comparing, "carry_out", lambda *_, **__: done.append("trained"))
         patch.setattr(comparing, "evaluate_run", lambda *_: done.append("evaluated"))
         assert run(["compare", compared[1], "--out", str(out), "--resume"]) == 0
-    assert done == [] and report_of(out)["runs"] == report_of(compared[0])["runs"]
+        assert done == [] and report_of(out)["runs"] == report_of(compared[0])["runs"]
+        greedy = written(tmp_path / "greedy.toml", table(corpus, decoding={"beam_size": 1}))
+        assert run(["compare", greedy, "--out", str(out), "--resume"]) == 0
+    assert done == ["evaluated"] * 3 and RunFolder.open(out / "gru").config.decoding.beam_size == 1
     longer = written(tmp_path / "longer.toml", table(corpus, budget={"steps": 8}))
     assert run(["compare", longer, "--out", str(out), "--resume", "--threads=1", "--only=full"]) == 0
     assert [each["steps"] for each in report_of(out)["runs"]] == [8, 6, 6]
@@ -225,6 +233,9 @@ def test_the_comparisons_that_come_with_the_package(name, members, base, monkeyp
         assert entry.config.decoding.beam_size == 5 and entry.config.evaluation.tokenize == "none"
         for key, value in members[entry.model].items():
             assert getattr(entry.config.model, key) == value
+        shared = plan.comparison.kinds.get(entry.config.model.kind)
+        for key, value in shared.training.items() if shared else ():
+            assert getattr(entry.config.training, key) == value
     kinds = {entry.model: type(entry.config.model) for entry in plan.entries}
     assert kinds[base] is TransformerConfig and kinds.get("lstm", RecurrentConfig) is RecurrentConfig
     sizes = {entry.model: entry.config.tokenizer for entry in plan.entries}

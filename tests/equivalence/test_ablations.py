@@ -37,7 +37,7 @@ def said(variant) -> str:
 
 def with_statistics(model):
     """Running statistics as after some training."""
-    for name, buffer in named_weights(model).items():
+    for name, buffer in model.named_buffers():
         if name.endswith(("norm.mean", "norm.variance")):
             buffer.add_(torch.rand(buffer.shape, generator=torch.Generator().manual_seed(len(name))))
     return model
