@@ -17,6 +17,7 @@ from clearhead.cli.comparison import ABLATIONS, LADDER, differences, make_plan, 
 from clearhead.cli.stop import StopRequest
 from clearhead.config import RecurrentConfig, TransformerConfig
 from clearhead.errors import ConfigError, TrainingError, UsageError
+from clearhead.evaluation import paired, scores
 from clearhead.evaluation.lengths import bleu_by_length, fifths
 from clearhead.runs.folder import RunFolder
 
@@ -53,6 +54,16 @@ def written(path, content):
     return str(path)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_resamples():
+    """Intervals and paired tests of twenty resamples in place of a thousand, whoever asks for them."""
+    real = paired.PairedTest
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scores, "RESAMPLES", 20)
+        patch.setattr(paired, "PairedTest", lambda *given, n_samples: real(*given, n_samples=20))
+        yield
+
+
 @pytest.fixture(scope="module")
 def compared(corpus, tmp_path_factory):
     """The folder of a comparison that ran through, and its file."""
@@ -87,9 +98,9 @@ def test_the_reports_figures_are_those_of_evaluate(compared, corpus, tmp_path, c
     assert [each["name"] for each in runs] == names
     for ours, theirs in zip(sorted(runs, key=lambda each: each["name"] != "gru"), scored["runs"]):
         assert ours["scores"] == theirs["scores"] and ours["weights_sha256"] == theirs["weights_sha256"]
-        paired = [each for each in scored["paired"]["results"] if each["system"].endswith(ours["name"])]
+        results = [each for each in scored["paired"]["results"] if each["system"].endswith(ours["name"])]
         assert ours.get("p_values", {}) == {
-            each["metric"]: each["p_value"] for each in paired if each["p_value"] is not None
+            each["metric"]: each["p_value"] for each in results if each["p_value"] is not None
         }
         hypotheses = (out / ours["name"] / "evaluations/odd.hyp.txt").read_text("utf-8").split("\n")[:-1]
         config = RunFolder.open(out / ours["name"]).config
