@@ -14,7 +14,8 @@ from .conftest import ROOT, blocks, commands
 
 GUIDES = ["docs/en/guide.md", "docs/ko/guide.md"]
 DOCUMENTS = ["README.md", "README.ko.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", *GUIDES]
-DOCUMENTS += ["docs/paper-map.md", "docs/formats.md", "docs/decisions.md"]
+INSPECT = ["docs/en/inspect.md", "docs/ko/inspect.md"]
+DOCUMENTS += [*INSPECT, "docs/paper-map.md", "docs/formats.md", "docs/decisions.md"]
 
 
 @pytest.mark.parametrize("language", ["sh", "python", "toml"])
@@ -28,6 +29,16 @@ def test_both_pages_on_clusters_give_the_same_commands():
     fenced = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
     assert fenced.findall(english) == fenced.findall(korean) and len(fenced.findall(english)) == 5
     assert re.findall(r"^(#+) ", english, re.MULTILINE) == re.findall(r"^(#+) ", korean, re.MULTILINE)
+
+
+def test_both_pages_on_looking_inside_have_the_same_parts_and_pictures():
+    english, korean = ((ROOT / page).read_text(encoding="utf-8") for page in INSPECT)
+    for what in (r"^(#+|-) ", r"\(([^)]+\.(?:png|md))\)", r"\d+\.\d MB"):
+        found = re.findall(what, english, re.MULTILINE)
+        assert found == re.findall(what, korean, re.MULTILINE) and found
+    for picture in re.findall(r"\(([^)]+\.png)\)", english):
+        assert (ROOT / "docs/en" / picture).resolve().stat().st_size < 150_000
+    assert blocks(INSPECT[0], "sh") == blocks(INSPECT[1], "sh") != []
 
 
 def test_both_pages_on_recurrent_models_say_the_same_and_it_is_so(capsys):

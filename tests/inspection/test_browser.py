@@ -149,6 +149,18 @@ def test_a_number_is_followed_to_the_tokens_it_came_from(show, norm, layer):
     assert layer == 0 or any(way.endswith("feed_forward.inner") for way in ways)
 
 
+def test_what_a_number_is_added_up_of_is_the_number(show):
+    tab = show(translated())
+    for part in ("encoder.layers.0.self_attention", "decoder.layers.1.cross_attention"):
+        for what in ("scores", "z"):
+            go(tab, f"view=tokens&follow={part}.{what}:1.2.3")
+            value, total = panel(tab)
+            assert abs(float(total.split("=")[1].replace("−", "-")) - float(value.replace("−", "-"))) < 2e-3, (
+                part,
+                what,
+            )
+
+
 def test_text_from_a_user_is_text(show):
     tab = show(said_by(INJECTIONS), "view=tokens")
     for place in ("view=tokens", "view=attention", "view=heads", "view=decoding"):

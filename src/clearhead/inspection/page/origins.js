@@ -107,8 +107,8 @@ const ATTENTION = {
     const terms = keys.map((key) => [{ key }, ref(masked.name, head, i, key), powers[key], powers[key] / sum(powers)]);
     return {
       how: "how-softmax",
-      formula: "e^{s_j − max s} / Σ e^{s − max s}",
-      head: ["term-key", "s_j", "e^{s_j − max}", "term-share"],
+      formula: "exp(s_j − max s) / Σ exp(s − max s)",
+      head: ["term-key", "s_j", "exp(s_j − max s)", "term-share"],
       terms,
       mark: j,
     };
