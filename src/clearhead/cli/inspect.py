@@ -44,7 +44,7 @@ WORDS = {
     "ko": {
         "log-prob": "로그 확률 {log_prob:.3f}",
         "ranked": ", 점수 {score:.3f}",
-        "alignment": "각 토큰이 보는 곳: 마지막 층의 교차 어텐션, 헤드 평균, %",
+        "alignment": "각 토큰이 보는 곳: 마지막 층의 크로스 어텐션, 헤드 평균, %",
         "steps": "단계마다 모델이 하는 말",
         "token": "토큰",
         "probability": "%",
