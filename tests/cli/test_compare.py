@@ -156,6 +156,7 @@ def test_stopped_and_gone_on_with_equals_uninterrupted(compared, tmp_path, monke
             patch.setattr(StopRequest, "__call__", should_stop)
             assert run(arguments) == 130
         assert f"to go on: clearhead compare {file} --resume --out {out}" in capsys.readouterr().err
+        assert "stopped" in [each["state"] for each in report_of(out)["runs"]]
         arguments = [*arguments, "--resume"] if "--resume" not in arguments else arguments
     assert run(arguments) == 0
     begun = [(out / model["name"] / "log.jsonl").read_text("utf-8").count('"Started"') for model in MODELS]

@@ -46,9 +46,9 @@ def compare(
     try:
         for entry in chosen:
             code = comparing.train(plan, entry, out / plan.folder(entry), state, **how)
+            write_reports(plan, out, tests, state)
             if code:
                 return code
-            write_reports(plan, out, tests, state)
         trained = [entry for entry in chosen if plan.folder(entry) not in state.failed]
         for entry in trained:
             comparing.evaluate(plan, entry, out / plan.folder(entry), tests, state, device)
