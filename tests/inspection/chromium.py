@@ -112,7 +112,8 @@ class Page:
         message = json.loads(raw)
         match message.get("method"):
             case "Network.requestWillBeSent":
-                self.requests.append(message["params"]["request"]["url"])
+                if not (address := message["params"]["request"]["url"]).startswith("data:"):  # what the page holds
+                    self.requests.append(address)
             case "Runtime.exceptionThrown":
                 self.errors.append(str(message["params"]["exceptionDetails"]))
             case "Log.entryAdded" if message["params"]["entry"]["level"] == "error":
