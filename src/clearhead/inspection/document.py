@@ -19,6 +19,9 @@ FORMAT = 1
 LARGEST = 32767
 """Numbers become whole multiples of a 32767th of a tensor's largest magnitude."""
 
+COARSE = 255
+"""Steps between 0 and 1 of the weights at each checkpoint, which are many and only looked at."""
+
 DERIVED = (".scaled", ".concatenated", ".stack", "_residual.sum")
 """What one operation gives of what is in the file: scores / sqrt(d_k), z's heads side by side, x + sublayer(x)."""
 
@@ -38,7 +41,9 @@ def document(
     if len(crosses):
         tensors["beam.cross"] = crosses
     moments = more.get("checkpoints", [])
-    tensors |= {_moment_name(moment): moment.cross for moment in moments if moment.cross is not None}
+    tensors |= {
+        _moment_name(moment): np.rint(moment.cross * COARSE) / COARSE for moment in moments if moment.cross is not None
+    }
     body = config.get("body") or config
     derived = (*DERIVED, ".activated") if body.get("activation") == "relu" else DERIVED  # max(0, inner)
     table, blob = pack({name: array for name, array in tensors.items() if not name.endswith(derived)})
