@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -26,7 +26,10 @@ def keep(run: Path, name: str, commands: list[str]) -> Path:
     folder = EVIDENCE / name
     uncommitted = _git("status", "--porcelain").splitlines()
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(run / "run.toml", folder / "run.toml")
+    config = (run / "run.toml").read_text(encoding="utf-8")
+    corpora = os.environ.get("CLEARHEAD_DATA")  # where they lie is this machine's affair
+    config = config.replace(f'"{corpora}/', '"$CLEARHEAD_DATA/') if corpora else config
+    (folder / "run.toml").write_text(config, encoding="utf-8")
     with open(folder / "log.jsonl", "w", encoding="utf-8") as file:
         for event in read_log(run / "log.jsonl"):
             event.pop("samples", None)
