@@ -45,10 +45,11 @@ def test_a_prefix_and_a_search_are_those_of_translate(inspected):
 
 def test_a_page_is_written_whole(inspected, tmp_path):
     page = tmp_path / "page.html"
-    code, out, err = inspected(GOLDEN, TEXT, "--beam-size", "2", "--html", str(page))
+    code, out, err = inspected(GOLDEN, TEXT, "--beam-size", "2", "--html", str(page), "--compare", GOLDEN)
     assert (code, out, err) == (0, f"{page}\n", "")
     content = page.read_text(encoding="utf-8")
     assert content.startswith("<!doctype html>") and TEXT in content and '"ablations": [{' in content
+    assert '"compare": {"format": 1' in content
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,7 @@ def test_a_page_is_written_whole(inspected, tmp_path):
     [
         ([GOLDEN], 2, "no text to look at"),
         ([GOLDEN, " "], 2, "no text to look at"),
+        ([GOLDEN, TEXT, "--compare", GOLDEN], 2, "add --html FILE"),
         ([GOLDEN, "--serve", TEXT], 2, "--serve takes neither"),
         ([GOLDEN, TEXT, "--prefix", "a " * 300], 2, "prefix"),
         ([GOLDEN, "학 " * 2000], 3, "2,001 tokens"),

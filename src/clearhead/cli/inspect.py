@@ -69,6 +69,7 @@ def inspect(
     html: Annotated[Path | None, typer.Option(help="Write one page that needs no network.")] = None,
     serve: Annotated[bool, typer.Option("--serve", help="Answer a browser on this machine; type and look.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 for any free one.")] = 8000,
+    compare: Annotated[Path | None, typer.Option(help="Another run, shown beside this one on the page.")] = None,
     prefix: Annotated[str, typer.Option(help="The translation starts with this text.")] = "",
     tag: Annotated[str, typer.Option(help="Language tag put in front of the text.")] = "",
     beam_size: Annotated[int | None, typer.Option(min=1, help="1 is greedy search.")] = None,
@@ -83,6 +84,8 @@ def inspect(
 
     if serve and (text or html):
         raise UsageError("serve-alone")
+    if compare and not html:
+        raise UsageError("compare-on-page")
     if not serve and not text.strip():
         raise UsageError("nothing-to-inspect")
     flags = {"beam_size": beam_size, "length_penalty": length_penalty}
@@ -91,7 +94,7 @@ def inspect(
     if serve:
         _serve(inspector, port)
     elif html is not None:
-        _write(inspector, text, prefix, tag, html)
+        _write(inspector, text, prefix, tag, html, Inspector(compare, device, overrides) if compare else None)
     else:
         _print(inspector, text, prefix, tag)
 
@@ -107,11 +110,14 @@ def _serve(inspector: Inspector, port: int) -> None:
     serve(server)
 
 
-def _write(inspector: Inspector, text: str, prefix: str, tag: str, html: Path) -> None:
+def _write(inspector: Inspector, text: str, prefix: str, tag: str, html: Path, other: Inspector | None) -> None:
     from clearhead.inspection.page import render
     from clearhead.runs.files import replace_file
 
-    page = render(inspector.document(text, prefix=prefix, tag=tag, full=True), locale_language()).encode()
+    document = inspector.document(text, prefix=prefix, tag=tag, full=True)
+    if other is not None:
+        document["compare"] = other.document(text, prefix=prefix, tag=tag)
+    page = render(document, locale_language()).encode()
     replace_file(html, [page], len(page))
     print(html)
 
