@@ -10,7 +10,7 @@ from clearhead.config import DecoderConfig, DecodingConfig, TokenizerConfig
 from clearhead.data.randomness import generator as draws_of
 from clearhead.decoding.few_shot import few_shot
 from clearhead.decoding.generator import Generator, whole_characters
-from clearhead.errors import CorpusError, UsageError
+from clearhead.errors import CorpusError, RunError, UsageError
 from clearhead.models.build import build_model
 from clearhead.text.tokenizer import FIRST_BYTE, Tokenizer
 
@@ -205,3 +205,13 @@ def test_a_prompt_without_room_is_refused(generator):
     with pytest.raises(CorpusError) as caught:
         generator("the animal did not", max_new_tokens=40)
     assert caught.value.code == "prompt-too-long"
+
+
+@pytest.mark.parametrize("sampling", [False, True])
+def test_weights_that_give_no_number_are_said(generator, sampling):
+    with torch.no_grad():
+        next(generator.model.parameters()).fill_(torch.nan)
+    decoding = DecodingConfig(beam_size=1, sampling=sampling)
+    with pytest.raises(RunError) as caught:
+        generator(["the", "it"], max_new_tokens=4, decoding=decoding)
+    assert caught.value.code == "not-a-number" and caught.value.fields["line"] == 1

@@ -3,7 +3,7 @@
     torchrun ... tests/training/team.py SPEC.json
 
 SPEC: {"table": a config, "notes": a folder, "trainings": [{"out": ..., "set": [...], "kill": [rank, step]}, ...]}.
-A process writes NOTES/<out's name>.<rank>.<life>.jsonl, a line an update: its step and epoch, the loss, and the target
+A process writes NOTES/<out's name>.<rank>.<life>.<pid>.jsonl, a line an update: its step and epoch, the loss, and the target
 tokens of each pair that it took. "kill": that process kills itself in the midst of that update, in its first life.
 """
 
@@ -32,7 +32,7 @@ def main() -> None:
         resume = life > 0 or each.get("resume", False)
         training = open_training(make_config(spec["table"], each["set"]), out, resume=resume)
         rank = training.team.rank
-        with open(Path(spec["notes"]) / f"{out.name}.{rank}.{life}.jsonl", "w") as notes:
+        with open(Path(spec["notes"]) / f"{out.name}.{rank}.{life}.{os.getpid()}.jsonl", "w") as notes:
             killed = each.get("kill", [-1, -1])
             watch(training, notes, killed[1] if life == 0 and killed[0] == rank else -1)
             for event in training.events():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from clearhead.config import DecodingConfig
 from clearhead.decoding.greedy import Choose, likeliest
 from clearhead.decoding.sampling import sampler, uniforms
 from clearhead.device import choose_device
-from clearhead.errors import CorpusError, UsageError
+from clearhead.errors import CorpusError, RunError, UsageError
 from clearhead.interop.load import load
 from clearhead.models.interface import DecoderState, LanguageModel
 from clearhead.text.foreign import AnyTokenizer
@@ -102,6 +103,7 @@ class Generator:
 
         Raises:
             CorpusError: a prompt leaves no room for a continuation.
+            RunError: what the weights amount to is not a number.
         """
         texts = [prompts] if isinstance(prompts, str) else list(prompts)
         decoding = decoding or self.decoding
@@ -284,8 +286,12 @@ class Generator:
             with self.device.autocast():
                 log_probs = logits.float().log_softmax(-1).index_fill_(1, self._forbidden, -torch.inf)
                 tokens = choose(log_probs, rows, position)
-                chosen = log_probs.gather(1, tokens[:, None])[:, 0]
-                going = made.add(rows.tolist(), tokens.tolist(), chosen.tolist())
+                chosen = log_probs.gather(1, tokens[:, None])[:, 0].tolist()
+                numbers = rows.tolist()
+                for row, log_prob in zip(numbers, chosen):
+                    if math.isnan(log_prob):
+                        raise RunError("not-a-number", line=row // count + 1)
+                going = made.add(numbers, tokens.tolist(), chosen)
             yield
             if not going or position + 1 == max_new_tokens:
                 return
