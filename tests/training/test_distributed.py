@@ -68,6 +68,7 @@ def launch(
 
 def finish(process: subprocess.Popen) -> None:
     said, _ = process.communicate(timeout=400)
+    print(said[-5000:])  # seen only when a test fails
     assert process.returncode == 0, said[-5000:]
 
 
