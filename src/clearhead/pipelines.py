@@ -31,13 +31,11 @@ from clearhead.errors import CorpusError, UsageError
 from clearhead.interop.load import load
 from clearhead.text.corpus import read_lines
 from clearhead.text.foreign import AnyTokenizer
+from clearhead.text.masked import ANY_MASK, MASKS, decode_masked, encode_masked
 
 CHUNK = 1024
 """How many texts of a stream are held at once."""
 BATCH_TOKENS = 4096
-MASKS = ("[MASK]", "<mask>")
-"""Either stands for a hidden token in a text."""
-ANY_MASK = re.compile("|".join(map(re.escape, MASKS)))
 
 SHIPPED = Path(__file__).parent / "shipped"
 """Run folders that come with the package, each named after the task it is for."""
@@ -215,7 +213,7 @@ class _MaskFilling:
             masks = ANY_MASK.findall(text)
             if not masks:
                 raise CorpusError("no-mask", text=text, masks=" or ".join(MASKS))
-            ids = self._encoded(text)
+            ids = encode_masked(text, self.tokenizer)
             if len(ids) > self.reader.max_tokens:
                 limit = self.reader.max_tokens - 2
                 raise CorpusError("text-too-long", line=line, tokens=len(ids) - 2, limit=limit)
@@ -235,26 +233,10 @@ class _MaskFilling:
         probs = logits.double().softmax(dim=-1)[ordinary.start : ordinary.stop]
         for score, offset in zip(*(values.tolist() for values in probs.topk(min(top_k, len(probs))))):
             token = ordinary.start + offset
-            sequence = self._sequence([*ids[1:place], token, *ids[place + 1 : -1]], mask)
+            sequence = decode_masked([*ids[1:place], token, *ids[place + 1 : -1]], mask, self.tokenizer)
             said = {"score": score, "token": token, "token_str": self.tokenizer.token_text(token)}
             filled.append({**said, "sequence": sequence})
         return filled
-
-    def _encoded(self, text: str) -> list[int]:
-        """Return the ids of a text; the spaces beside a mask are the tokens' own."""
-        first, *rest = ANY_MASK.split(text)
-        pieces = [first, *(piece.removeprefix(" ") for piece in rest)]
-        pieces = [*(piece.rstrip(" ") for piece in pieces[:-1]), pieces[-1]]
-        ids = [id for piece in pieces for id in (*self.tokenizer.encode(piece), self.tokenizer.mask_id)]
-        return [self.tokenizer.bos_id, *ids[:-1], self.tokenizer.eos_id]
-
-    def _sequence(self, ids: list[int], mask: str) -> str:
-        """Return the text of ids in which masks may still be hidden."""
-        at = [place for place, id in enumerate(ids) if id == self.tokenizer.mask_id]
-        pieces = [self.tokenizer.decode(ids[a + 1 : b]) for a, b in zip([-1, *at], [*at, len(ids)])]
-        if len(pieces) == 1:
-            return pieces[0]
-        return " ".join(filter(None, [pieces[0], *(part for piece in pieces[1:] for part in (mask, piece))]))
 
 
 class _Features:

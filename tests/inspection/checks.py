@@ -15,7 +15,7 @@ from clearhead.inspection.explain import answer, ask, teach
 from clearhead.inspection.rivals import rivals
 from clearhead.models.build import named_weights
 
-from .numpy_model import NumpyTransformer
+from .numpy_model import NumpyStack, NumpyTransformer
 from .small import TEXT
 
 
@@ -24,9 +24,9 @@ def look(translator, text=TEXT):
     return question, answer(translator, question)
 
 
-def stored(translator):
+def stored(model):
     """The weights as they lie in a run folder."""
-    return load(save({name: weight.numpy() for name, weight in named_weights(translator.model).items()}))
+    return load(save({name: weight.numpy() for name, weight in named_weights(model).items()}))
 
 
 # --- every number
@@ -34,12 +34,22 @@ def stored(translator):
 
 def check_numbers(translator, text=TEXT):
     _, explanation = look(translator, text)
-    weights, config, traced = stored(translator), translator.model.config, explanation.tensors
     src, tgt = ([token.id for token in tokens] for tokens in (explanation.src, explanation.tgt_inputs))
     assert tgt == [translator.tokenizers.tgt.decoder_start_id, *[token.id for token in explanation.tgt_outputs[:-1]]]
+    check_traced(translator.model, explanation, NumpyTransformer, src, tgt)
+
+
+def check_stack(model, explanation, stack):
+    """The same of a model with one stack."""
+    ids = [token.id for token in (explanation.src if stack == "encoder" else explanation.tgt_inputs)]
+    check_traced(model, explanation, NumpyStack, ids, stack)
+
+
+def check_traced(model, explanation, recomputed, *arguments):
+    weights, config, traced = stored(model), model.config, explanation.tensors
     for given, within in ((traced, 1e-5), (None, 1e-4)):
-        model = NumpyTransformer(weights, config, given)
-        logits = model(src, tgt)
+        model = recomputed(weights, config, given)
+        logits = model(*arguments)
         assert set(model.values) == set(traced)
         for name, expected in model.values.items():
             close(name, traced[name], expected, within)

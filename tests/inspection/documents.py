@@ -11,7 +11,7 @@ from clearhead.config import BagConfig, ClassifierConfig, DecoderConfig, Encoder
 from clearhead.device import choose_device
 from clearhead.inspection.document import document, pack, unpack
 from clearhead.inspection.explain import explain
-from clearhead.inspection.texts import explain_label, explain_next
+from clearhead.inspection.texts import explain_label, explain_masked, explain_next
 from clearhead.models.build import build_model
 
 from .small import TEXT, recurrent, tokenizers, transformer
@@ -87,6 +87,16 @@ def continued():
     tokenizer = tokenizers().tgt
     model = build_model(config, tokenizer.vocabulary_size, tokenizer.vocabulary_size).eval()
     explanation = explain_next(model, tokenizer, choose_device("cpu"), TEXT)
+    return document(explanation, RUN, {**config.model_dump(mode="json"), "src_vocabulary": 400, "tgt_vocabulary": 400})
+
+
+def hidden(head="masked"):
+    """What a small masked language model of random weights makes of a text that hides two words."""
+    config = EncoderConfig(**BODIES["encoder"].model_dump() | {"head": head})
+    tokenizer = tokenizers().src
+    model = build_model(config, tokenizer.vocabulary_size, tokenizer.vocabulary_size).eval()
+    text = TEXT.replace("sister", "[MASK]").replace("old", "<mask>")
+    explanation = explain_masked(model, tokenizer, choose_device("cpu"), 40, text)
     return document(explanation, RUN, {**config.model_dump(mode="json"), "src_vocabulary": 400, "tgt_vocabulary": 400})
 
 

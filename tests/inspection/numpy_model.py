@@ -11,6 +11,13 @@ import math
 import numpy as np
 
 
+ACTIVATIONS = {
+    "relu": lambda x: np.where(x > 0, x, 0.0),
+    "gelu": lambda x: 0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))),
+    "gelu-tanh": lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+}
+
+
 class NumpyTransformer:
     def __init__(self, weights, config, traced=None):
         self.weights = {name: np.asarray(weight, np.float64) for name, weight in weights.items()}
@@ -63,7 +70,7 @@ class NumpyTransformer:
         def feed_forward(x):
             name = f"{path}.feed_forward"
             inner = self.at(f"{name}.inner", self.linear(f"{name}.w_1", x))
-            activated = self.at(f"{name}.activated", np.where(inner > 0, inner, 0.0))
+            activated = self.at(f"{name}.activated", ACTIVATIONS[self.config.activation](inner))
             return self.at(f"{name}.output", self.linear(f"{name}.w_2", activated))
 
         return self.residual(f"{path}.feed_forward_residual", x, feed_forward)
@@ -107,3 +114,32 @@ class NumpyTransformer:
     def ended(self, stack, x):
         x = self.at(f"{stack}.stack", x)
         return self.at(f"{stack}.output", self.layer_norm(f"{stack}.norm", x) if self.config.norm == "pre" else x)
+
+
+class NumpyStack(NumpyTransformer):
+    """BERT and GPT: one stack of self-attention over learned positions, and BERT's own layers below and above it."""
+
+    def __init__(self, weights, config, traced=None):
+        super().__init__({name.removeprefix("body."): weight for name, weight in weights.items()}, config, traced)
+
+    def __call__(self, ids, stack):
+        """Return the logits (T, V) of ids; stack: "encoder", or "decoder", which sees nothing that comes later."""
+        x = self.embed({"encoder": "src", "decoder": "tgt"}[stack], ids)
+        everywhere = np.ones((len(ids), len(ids)), bool)
+        for layer in range(self.config.n_layers):
+            path = f"{stack}.layers.{layer}"
+            mask = everywhere if stack == "encoder" else np.tril(everywhere)
+            x = self.fed_forward(path, self.attended(f"{path}.self_attention", x, None, mask))
+        x = self.ended(stack, x)
+        if "w_transform.weight" in self.weights:
+            inner = self.at("transform.inner", self.linear("w_transform", x))
+            activated = self.at("transform.activated", ACTIVATIONS[self.config.activation](inner))
+            x = self.at("transform.output", self.layer_norm("transform_norm", activated))
+        return x @ self.weights["token_embedding.weight"].T + self.weights.get("output_bias", 0.0)
+
+    def embed(self, side, ids):
+        x = self.at(f"{side}_embedding", np.stack([self.weights["token_embedding.weight"][id] for id in ids]))
+        x = x + self.at(f"{side}_positions", self.weights["positions.table"][: len(ids)])
+        if "segments.weight" in self.weights:
+            x = x + self.at(f"{side}_segments", np.stack([self.weights["segments.weight"][0] for _ in ids]))
+        return self.at(f"{side}_input", self.layer_norm("norm", x) if "norm.weight" in self.weights else x)

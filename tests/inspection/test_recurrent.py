@@ -22,7 +22,7 @@ def test_every_number_is_that_of_numpy(name):
     translator = recurrent(**MODELS[name])
     _, explanation = look(translator)
     src, tgt = ([token.id for token in tokens] for tokens in (explanation.src, explanation.tgt_inputs))
-    logits, values = NumpyRecurrent(stored(translator), translator.model.config)(src, tgt)
+    logits, values = NumpyRecurrent(stored(translator.model), translator.model.config)(src, tgt)
     traced = dict(explanation.tensors)
     assert traced.pop("src_embedding").shape[0] == len(src) and traced.pop("tgt_embedding").shape[0] == len(tgt)
     if "attention.mask" in traced:

@@ -16,7 +16,7 @@ from clearhead.inspection.document import document
 from clearhead.inspection.texts import explain_label, explain_next
 from clearhead.models.build import build_model
 
-from .checks import check_step
+from .checks import check_stack, check_step
 from .small import TEXT, sharpened, tokenizers
 
 SIZES = {"d_model": 16, "d_ff": 32, "n_heads": 4, "n_layers": 2, "max_positions": 40}
@@ -123,6 +123,7 @@ def test_a_language_model_says_at_each_place_what_comes_next(norm):
     for step, row in zip(explanation.steps, logits):
         check_step(step, row, 1e-5 * np.abs(logits).max())
     assert [step.chosen for step in explanation.steps] == [*ids, None]
+    check_stack(model, explanation, "decoder")
     weights = explanation.decoder_attention
     assert (weights * ~np.tri(len(ids) + 1, dtype=bool) == 0).all() and np.abs(weights.sum(-1) - 1).max() <= 1e-6
     assert explanation.tensors["tgt_input"].shape == (len(ids) + 1, 16)

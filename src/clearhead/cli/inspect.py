@@ -31,6 +31,9 @@ WORDS = {
         "probability": "%",
         "entropy": "entropy, nats",
         "others": "next best, %",
+        "masked": "What may stand where a word is hidden",
+        "unmasked": "How likely the model holds each word, which it sees",
+        "guess": "guess",
         "rivals": "Had another token come",
         "step": "step",
         "leads": "leads to",
@@ -50,6 +53,9 @@ WORDS = {
         "probability": "%",
         "entropy": "엔트로피 (nat)",
         "others": "다음 후보, %",
+        "masked": "가려진 자리에 올 수 있는 것",
+        "unmasked": "보이는 단어마다 모델이 매기는 확률",
+        "guess": "답",
         "rivals": "다른 토큰이 왔다면",
         "step": "단계",
         "leads": "이어지는 번역",
@@ -64,7 +70,7 @@ WORDS = {
 
 
 def inspect(
-    run: Annotated[Path, typer.Argument(help="Run folder of a translator, a classifier or a language model.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, or a folder of Transformers; whatever it is for.")],
     text: Annotated[str, typer.Argument(help="What the model is asked.")] = "",
     html: Annotated[Path | None, typer.Option(help="Write one page that needs no network.")] = None,
     serve: Annotated[bool, typer.Option("--serve", help="Answer a browser on this machine; type and look.")] = False,
@@ -131,6 +137,8 @@ def _print(inspector: Inspector, text: str, prefix: str, tag: str) -> None:
     words, tables = WORDS[locale_language()], []
     if explanation.kind == "classifier":
         tables = _labels(explanation, words)
+    elif explanation.kind == "masked-language-model":
+        tables.append(_masked(explanation, words))
     else:
         if explanation.beam is not None and _crosses(explanation) is not None:
             tables.append(_alignment(explanation, words))
@@ -139,10 +147,11 @@ def _print(inspector: Inspector, text: str, prefix: str, tag: str) -> None:
             others = rivals(inspector.translator, inspector.ask(text, prefix, tag), explanation, per_step=1)
             tables.append(_rivals(sorted(others, key=lambda rival: -rival.log_prob)[:5], words))
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
-    asked = f"{explanation.src_text} → " if explanation.src_text else ""
-    console.print(f"{asked}{explanation.tgt_text}", markup=False, style="bold", soft_wrap=True)
+    both = (text for text in (explanation.src_text, explanation.tgt_text) if text)
+    console.print(" → ".join(both), markup=False, style="bold", soft_wrap=True)
     said = words["log-prob"] + (words["ranked"] if explanation.beam is not None else "")
-    console.print(said.format(log_prob=explanation.log_prob, score=explanation.score), markup=False)
+    if explanation.tgt_text or explanation.beam is not None:  # something came out
+        console.print(said.format(log_prob=explanation.log_prob, score=explanation.score), markup=False)
     for table in tables:
         console.print()
         console.print(table)
@@ -191,6 +200,20 @@ def _steps(explanation: Explanation, words: dict[str, str]) -> Table:
         said = "  ".join(f"{each.text.strip()} {_percent(each.log_prob)}" for each in others)
         own = "" if step.log_prob is None else _percent(step.log_prob)
         _row(table, token, own, f"{step.entropy:.2f}", said)
+    return table
+
+
+def _masked(explanation: Explanation, words: dict[str, str]) -> Table:
+    """Return what may stand at each hidden place; where nothing is hidden, what the model thinks of each."""
+    placed = [(token, step) for token, step in zip(explanation.src, explanation.steps) if token.start is not None]
+    hidden = [(token, step) for token, step in placed if token.id != step.chosen]
+    columns = ("token", "guess", "probability", "entropy", "others")
+    table = _table(words["masked" if hidden else "unmasked"], *(words[name] for name in columns), prose=True)
+    for token, step in hidden or placed:
+        best = next((each.text for each in step.top if each.id == step.chosen), "")
+        others = [each for each in step.top if each.id != step.chosen][:3]
+        said = "  ".join(f"{each.text.strip()} {_percent(each.log_prob)}" for each in others)
+        _row(table, token.text.strip(), best.strip(), _percent(step.log_prob or 0.0), f"{step.entropy:.2f}", said)
     return table
 
 

@@ -123,11 +123,11 @@ class Outcome:
 class Explanation:
     """What a model computed for one text.
 
-    kind: "transformer", "recurrent", "classifier" or "language-model".
+    kind: "transformer", "recurrent", "classifier", "language-model" or "masked-language-model".
     src_text, src: what the encoder read, special tokens included; of a language model empty.
     tgt_text, tgt_inputs, tgt_outputs: what came out; what the decoder took in, and what each position was to say.
     tensors: name -> array without a batch dimension (H heads, S source and T target positions, D, K, F widths).
-    steps: what the model says at each target position.
+    steps: what the model says at each target position; of a masked language model at each source position.
     score: of the text that came out, as the search ranks it.
     """
 

@@ -4,57 +4,52 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
 
 from torch import nn
 
-from clearhead.config import with_overrides
 from clearhead.decoding.translator import Translator
 from clearhead.device import choose_device
 from clearhead.errors import UsageError
 from clearhead.inspection.ablation import ablations
-from clearhead.inspection.checkpoints import over_checkpoints
+from clearhead.inspection.checkpoints import Moment, over_checkpoints
 from clearhead.inspection.document import ablation_of, document, said
 from clearhead.inspection.explain import Question, answer, ask, outcome
 from clearhead.inspection.explanation import Explanation
 from clearhead.inspection.rivals import forced, rivals
-from clearhead.inspection.texts import explain_label, explain_next
+from clearhead.inspection.texts import explain_label, explain_masked, explain_next
+from clearhead.interop.huggingface import tensor_files
+from clearhead.interop.load import is_foreign, load
+from clearhead.models.interface import MaskedLanguageModel
 from clearhead.runs.folder import MODEL, RunFolder
-from clearhead.runs.load import loaded
-
-TASKS = ("translation", "classification", "language-model")
 
 
 class Inspector:
-    """Explains texts by the model of a run folder.
+    """Explains texts by the model of a run folder, or of a folder of Hugging Face's Transformers.
 
     Args:
-        path: the run folder, of one of ``TASKS``.
+        path: the folder, of whichever task.
         device: see ``device.choose_device``.
         overrides: ``decoding.key=value`` in place of what the run's config says.
 
     Raises:
-        RunError: the folder is not a whole run folder.
+        RunError: the folder is not whole.
         ConfigError: an override is wrong.
-        UsageError: the run is one of another task.
     """
 
     def __init__(self, path: str | os.PathLike[str], device: str = "auto", overrides: tuple[str, ...] = ()) -> None:
-        self.folder = RunFolder.open(os.fspath(path))
-        self.settings = with_overrides(self.folder.config, overrides)
+        self.path = Path(path)
+        run = load(self.path, None, overrides)
+        self.settings, self.tokenizers, self.device = run.config, run.tokenizers, choose_device(device)
         self.task = self.settings.task
-        if self.task not in TASKS:
-            raise UsageError("wrong-task", path=self.folder.path, task=self.task, wanted=", ".join(TASKS))
-        run = loaded(self.settings, self.folder.tokenizers(), self.folder.weights())
-        self.tokenizers, self.device = run.tokenizers, choose_device(device)
         self.model = run.model.to(self.device.name).eval()
-        with open(self.folder.path / MODEL, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         self.run = {
-            "name": self.folder.path.resolve().name,
-            "version": self.folder.config.clearhead,
+            "name": self.path.resolve().name,
+            "version": self.settings.clearhead,
             "parameters": sum(weight.numel() for weight in self.model.parameters()),
-            "weights_sha256": sha256,
+            "weights_sha256": self._sha256(),
             "languages": self.settings.languages.model_dump(),
         }
 
@@ -66,7 +61,7 @@ class Inspector:
             UsageError: it is none.
         """
         if self.task != "translation":
-            raise UsageError("wrong-task", path=self.folder.path, task=self.task, wanted="translation")
+            raise UsageError("wrong-task", path=self.path, task=self.task, wanted="translation")
         decoding, tgt = self.settings.decoding, self.settings.languages.tgt
         return Translator(self.model, self.tokenizers, decoding, self.device.name, tgt_language=tgt)  # type: ignore[arg-type]
 
@@ -83,7 +78,7 @@ class Inspector:
     def explain(self, text: str, *, prefix: str = "", tag: str = "") -> Explanation:
         """Return what the model computes for ``text``; only a translator takes a prefix and a tag.
 
-        Raises: as ``explain.ask``, ``texts.explain_label`` and ``texts.explain_next``.
+        Raises: as ``explain.ask``, and the functions of ``texts``.
         """
         match self.task:
             case "classification":
@@ -92,6 +87,9 @@ class Inspector:
                 return explain_label(self.model, self.tokenizers.src, labels, self.device, limit, text)
             case "language-model":
                 return explain_next(self.model, self.tokenizers.src, self.device, text)
+            case "masked-language-model":
+                limit, model = self.settings.data.max_tokens, cast(MaskedLanguageModel, self.model)
+                return explain_masked(model, self.tokenizers.src, self.device, limit, text)
         return answer(self.translator, self.ask(text, prefix, tag))
 
     def document(self, text: str, *, prefix: str = "", tag: str = "", full: bool = False) -> dict[str, Any]:
@@ -109,9 +107,23 @@ class Inspector:
             more = {
                 "rivals": rivals(translator, question, explanation),
                 "ablations": ablations(translator, question, explanation),
-                "checkpoints": list(over_checkpoints(self.folder, translator, question, explanation)),
+                "checkpoints": list(self._checkpoints(question, explanation)),
             }
         return document(explanation, self.run, self.config(), **more)
+
+    def _checkpoints(self, question: Question, explanation: Explanation) -> Iterator[Moment]:
+        if is_foreign(self.path):
+            return iter(())
+        return over_checkpoints(RunFolder.open(self.path), self.translator, question, explanation)
+
+    def _sha256(self) -> str:
+        """Return the checksum of the weights as they lie on disk, several files one after the other."""
+        digest = hashlib.sha256()
+        for path in tensor_files(self.path) if is_foreign(self.path) else [self.path / MODEL]:
+            with open(path, "rb") as file:
+                while chunk := file.read(1 << 20):
+                    digest.update(chunk)
+        return digest.hexdigest()
 
     def rival(self, text: str, prefix: list[int]) -> dict[str, Any]:
         """Return what the model says of ``text`` where the target's first tokens are ``prefix`` (ids).

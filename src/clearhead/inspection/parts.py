@@ -14,12 +14,14 @@ PARTS = (
     # pattern of the part's tensors, kind, source, equation, section of Vaswani et al. 2017
     (r"(?:src|tgt)_embedding", "embedding", "nn/embedding.py:TokenEmbedding", "embedding", "3.4"),
     (r"(?:src|tgt)_positions", "positions", "nn/positions.py:sinusoids", "positions", "3.5"),
+    (r"(?:src|tgt)_segments", "segments", "models/encoder_only.py:TextEncoder", "segments", ""),
     (r"(?:src|tgt)_input", "sum", "models/transformer.py:Transformer.encode", "embedding-sum", "3.5"),
     (r"\w+\.layers\.\d+\.(?:self|cross)_attention", "attention", "nn/attention.py:MultiHeadAttention", "1", "3.2"),
     (r"\w+\.layers\.\d+\.\w+_residual", "residual", "nn/layers.py:Residual", "add-and-norm", "3.1"),
     (r"\w+\.layers\.\d+\.feed_forward", "feed_forward", "nn/feed_forward.py:FeedForward", "2", "3.3"),
     (r"\w+\.layers\.\d+(?:\.forward|\.backward)?", "recurrent", "nn/recurrent.py:Recurrence.step", "recurrence", ""),
     (r"attention", "recurrent_attention", "nn/recurrent_attention.py:additive_attention", "recurrent-attention", ""),
+    (r"transform", "transform", "models/encoder_only.py:EncoderOnly.transform", "transform", ""),
     (r"decoder", "combined", "models/recurrent.py:Decoder", "attentional", ""),
 )
 """What a part is known by. "output" is not here: its logits are not recorded as a tensor."""
@@ -49,7 +51,7 @@ def parts(explanation: Explanation) -> list[dict[str, Any]]:
 
 def _in_order(explanation: Explanation) -> Iterator[tuple[str, list[int]]]:
     """Yield the tensors' names and shapes: the source's embedding, the encoder, the target's embedding, the decoder."""
-    ranks = ("src_", "encoder.", "tgt_", "decoder.layers", "attention", "decoder.")
+    ranks = ("src_", "encoder.", "tgt_", "decoder.layers", "attention", "decoder.", "transform.")
     names = [name for name in explanation.tensors if name.startswith(ranks)]
     for rank in ranks:
         for name in (each for each in names if next(r for r in ranks if each.startswith(r)) == rank):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from clearhead.inspection.explanation import Candidate, PlacedToken, Step
 from clearhead.text.foreign import AnyTokenizer
+from clearhead.text.tokenizer import Token
 
 TOP = 10
 
@@ -36,8 +37,12 @@ def placed(
     text: str, tokenizer: AnyTokenizer, front: Sequence[int] = (), back: Sequence[int] = ()
 ) -> list[PlacedToken]:
     """Return the tokens of ``text`` (NFC) over its characters, between special ones."""
-    middle = [PlacedToken(token.id, token.text, token.start, token.end) for token in tokenizer.tokens(text)]
-    return [*_special(front, tokenizer), *middle, *_special(back, tokenizer)]
+    return [*unplaced(front, tokenizer), *map(as_placed, tokenizer.tokens(text)), *unplaced(back, tokenizer)]
+
+
+def as_placed(token: Token) -> PlacedToken:
+    """Return a tokenizer's token, which has a place."""
+    return PlacedToken(token.id, token.text, token.start, token.end)
 
 
 def placed_ids(ids: Sequence[int], tokenizer: AnyTokenizer) -> tuple[str, list[PlacedToken]]:
@@ -46,7 +51,7 @@ def placed_ids(ids: Sequence[int], tokenizer: AnyTokenizer) -> tuple[str, list[P
     found, start = [], 0
     for n, id in enumerate(ids, 1):
         if id in special:
-            found += _special([id], tokenizer)
+            found += unplaced([id], tokenizer)
             continue
         so_far = tokenizer.decode(ids[:n])
         end = min(len(so_far), len(text))
@@ -55,7 +60,8 @@ def placed_ids(ids: Sequence[int], tokenizer: AnyTokenizer) -> tuple[str, list[P
     return text, found
 
 
-def _special(ids: Sequence[int], tokenizer: AnyTokenizer) -> list[PlacedToken]:
+def unplaced(ids: Sequence[int], tokenizer: AnyTokenizer) -> list[PlacedToken]:
+    """Return tokens that are no text."""
     return [PlacedToken(id, tokenizer.token_text(id), None, None) for id in ids]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
 from unicodedata import normalize
 
 import torch
@@ -11,11 +13,15 @@ from clearhead.device import Device
 from clearhead.errors import CorpusError, UsageError
 from clearhead.inspection.explain import arrays, named
 from clearhead.inspection.explanation import Explanation, Label
-from clearhead.inspection.steps import placed, placed_ids, steps_of
+from clearhead.inspection.steps import as_placed, placed, placed_ids, steps_of, unplaced
 from clearhead.inspection.trace import hooks, tracing
+from clearhead.models.interface import MaskedLanguageModel
 from clearhead.nn.embedding import TokenEmbedding
 from clearhead.nn.ngrams import NgramEmbedding
 from clearhead.text.foreign import AnyTokenizer
+from clearhead.text.masked import masked_tokens
+
+T = TypeVar("T")
 
 STEPS = 64
 """Points at which the integral is summed, in the middle of as many equal parts."""
@@ -134,11 +140,54 @@ def explain_next(model: nn.Module, tokenizer: AnyTokenizer, device: Device, text
     )
 
 
+@torch.no_grad()
+def explain_masked(
+    model: MaskedLanguageModel, tokenizer: AnyTokenizer, device: Device, max_tokens: int, text: str
+) -> Explanation:
+    """Return what a masked language model computes for ``text``: at each place, what it thinks stands there.
+
+    What came out is the text with the likeliest tokens where words are hidden, each foretold by itself. A text may hide
+    nothing: then nothing comes out, and what the model thinks of words that it sees is there all the same.
+
+    Raises:
+        UsageError: the text is blank.
+        CorpusError: it is longer than the model reads.
+    """
+    assert isinstance(model, nn.Module)
+    text, middle = _checked(text, lambda text: masked_tokens(text, tokenizer), max_tokens - 2)
+    src = [*unplaced([tokenizer.bos_id], tokenizer), *map(as_placed, middle), *unplaced([tokenizer.eos_id], tokenizer)]
+    ids = torch.tensor([[token.id for token in src]], device=device.name)
+    with device.autocast(), tracing(model) as trace:
+        hidden = model.encode(ids, torch.ones_like(ids, dtype=torch.bool)).hidden[0]
+        logits = model.project(model.transform(hidden))  # (S, V)
+    ordinary = tokenizer.ordinary_ids
+    likeliest = (logits[:, ordinary.start : ordinary.stop].argmax(-1) + ordinary.start).tolist()
+    hides = [token.id == tokenizer.mask_id for token in src]
+    said = [guess if hidden else token.id for guess, hidden, token in zip(likeliest, hides, src)]
+    steps = steps_of(logits, tokenizer, said)
+    return Explanation(
+        kind="masked-language-model",
+        src_text=text,
+        src=tuple(src),
+        tgt_text=tokenizer.decode(said[1:-1]) if any(hides) else "",
+        tgt_inputs=(),
+        tgt_outputs=(),
+        tensors=arrays(named(trace.tensors())),
+        steps=tuple(steps),
+        log_prob=sum(step.log_prob or 0.0 for step, hidden in zip(steps, hides) if hidden),
+    )
+
+
 def _read(text: str, tokenizer: AnyTokenizer, limit: int) -> tuple[str, list[int]]:
+    return _checked(text, tokenizer.encode, limit)
+
+
+def _checked(text: str, cut: Callable[[str], list[T]], limit: int) -> tuple[str, list[T]]:
+    """Return the text in NFC and what ``cut`` makes of it, ``limit`` tokens at most."""
     if not text.strip():
         raise UsageError("nothing-to-inspect")
     text = normalize("NFC", text)
-    ids = tokenizer.encode(text)
-    if len(ids) > limit:
-        raise CorpusError("too-long-to-inspect", tokens=len(ids), limit=limit)
-    return text, ids
+    tokens = cut(text)
+    if len(tokens) > limit:
+        raise CorpusError("too-long-to-inspect", tokens=len(tokens), limit=limit)
+    return text, tokens

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from clearhead.models.encoder_only import EncoderOnly
 from clearhead.models.recurrent import Decoder as RecurrentDecoder
 from clearhead.models.transformer import Decoder, Encoder
 from clearhead.nn.attention import AttentionCore, MultiHeadAttention
@@ -122,6 +123,9 @@ def _watched(module: nn.Module, paths: list[str], trace: Trace) -> Iterator[tupl
             yield module, lambda args, _, vectors: trace.put(_next(trace, paths), vectors)
         case SinusoidalPositions() | LearnedPositions() | CountedPositions():
             yield module, lambda args, _, vectors: trace.put(path, vectors if vectors.dim() > 2 else vectors[None])
+        case EncoderOnly() if module.w_transform is not None:
+            yield module.w_transform, _in_and_out(trace, None, "transform.inner")
+            yield module.transform_norm, _in_and_out(trace, "transform.activated", "transform.output")
         case Encoder() | Decoder():
             yield module.norm, _in_and_out(trace, f"{path}.stack", f"{path}.output")
         case _:

@@ -114,7 +114,7 @@ def _read_tensors(path: Path, family: Family) -> dict[str, Tensor]:
     """Return the tensors by name without the family's base, each once."""
     faults: list[ClearheadError] = []
     found: dict[str, Tensor] = {}
-    for part in _parts(path):
+    for part in tensor_files(path):
         found |= attempt(faults, read_tensors, part) or {}
     named: dict[str, Tensor] = {}
     for name, tensor in found.items():
@@ -131,8 +131,12 @@ def _read_tensors(path: Path, family: Family) -> dict[str, Tensor]:
     return named
 
 
-def _parts(path: Path) -> list[Path]:
-    """Return the files that the tensors lie in."""
+def tensor_files(path: Path) -> list[Path]:
+    """Return the files that the tensors lie in.
+
+    Raises:
+        RunError: there are none, or only pickled ones.
+    """
     if (path / TENSORS).exists():
         return [path / TENSORS]
     if (path / INDEX).exists():

@@ -13,10 +13,15 @@ from clearhead.runs.folder import FOREIGN, RUN
 from clearhead.runs.load import Loaded, load_run, loaded
 
 
-def load(path: str | os.PathLike[str], task: str, overrides: Sequence[str] = ()) -> Loaded:
+def is_foreign(path: Path) -> bool:
+    """Whether a folder is one of Hugging Face's Transformers."""
+    return (path / FOREIGN).exists() and not (path / RUN).exists()
+
+
+def load(path: str | os.PathLike[str], task: str | None, overrides: Sequence[str] = ()) -> Loaded:
     """Return the model of a run folder, or of a folder of Hugging Face's Transformers, for ``task``.
 
-    overrides: ``key=value`` in place of what the folder's config says.
+    task: None for whichever it is for; overrides: ``key=value`` in place of what the folder's config says.
 
     Raises:
         RunError: the folder is not whole; lists all that is wrong.
@@ -24,9 +29,9 @@ def load(path: str | os.PathLike[str], task: str, overrides: Sequence[str] = ())
         UsageError: its model is for another task.
     """
     path = Path(path)
-    if (path / RUN).exists() or not (path / FOREIGN).exists():
+    if not is_foreign(path):
         return load_run(path, task, overrides)
     found = read_folder(path)
-    if found.config.task != task:
+    if task not in (None, found.config.task):
         raise UsageError("wrong-task", path=path, task=found.config.task, wanted=task)
     return loaded(with_overrides(found.config, tuple(overrides)), found.tokenizers, found.weights)

@@ -26,10 +26,10 @@ class Loaded:
     model: nn.Module
 
 
-def load_run(path: str | os.PathLike[str], task: str, overrides: Sequence[str] = ()) -> Loaded:
+def load_run(path: str | os.PathLike[str], task: str | None, overrides: Sequence[str] = ()) -> Loaded:
     """Load the model of a run of ``task``.
 
-    overrides: ``key=value`` in place of what the run's config says.
+    task: None for whichever it is; overrides: ``key=value`` in place of what the run's config says.
 
     Raises:
         RunError: the folder is not a whole run folder.
@@ -37,7 +37,7 @@ def load_run(path: str | os.PathLike[str], task: str, overrides: Sequence[str] =
         UsageError: the run is one of another task.
     """
     run = RunFolder.open(os.fspath(path))
-    if run.config.task != task:
+    if task not in (None, run.config.task):
         raise UsageError("wrong-task", path=run.path, task=run.config.task, wanted=task)
     return loaded(with_overrides(run.config, tuple(overrides)), run.tokenizers(), run.weights())
 

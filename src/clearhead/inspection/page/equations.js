@@ -7,6 +7,8 @@ export const EQUATIONS = {
   positions: "PE(pos, 2i) = sin(pos / 10000^{2i/d}), PE(pos, 2i+1) = cos(pos / 10000^{2i/d})",
   "embedding-sum": "x = E[id] √d_{model} + PE(pos)",
   "add-and-norm": "LayerNorm(x + Sublayer(x))",
+  segments: "S[segment]",
+  transform: "h̃ = LayerNorm(g(h W + b))",
   norm: "LayerNorm(x) = γ (x − μ) / σ + β",
   output: "p = softmax(h E^T)",
   labels: "p = softmax(h W + b)",

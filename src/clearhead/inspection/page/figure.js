@@ -54,11 +54,11 @@ function contents(document, stack, last, layer) {
   const side = find("tgt_embedding") && stack === "decoder" ? "tgt" : find("src_embedding") ? "src" : "tgt";
   const above = [
     document.config.norm === "pre" && find(`${stack}.norm`),
-    ...(last ? [find("attention"), find(stack), find("output") ?? find("labels")] : []),
+    ...(last ? [find("transform"), find("attention"), find(stack), find("output") ?? find("labels")] : []),
   ];
   return {
     side,
-    below: [find(`${side}_embedding`), find(`${side}_positions`)].filter(Boolean),
+    below: [find(`${side}_embedding`), find(`${side}_segments`), find(`${side}_positions`)].filter(Boolean),
     inside: document.parts.filter((part) => parsed(part.name).stack === stack && parsed(part.name).layer === layer),
     above: above.filter(Boolean),
   };
@@ -91,15 +91,18 @@ function column(document, stack, last, open) {
     last &&
       words(
         { x: MIDDLE, y: y - 4, class: "ends" },
-        t(above.at(-1)?.name === "labels" ? "figure-labels" : "figure-probabilities"),
+        t(above.at(-1)?.name === "labels" ? "figure-labels" : ends(document)),
       ),
   ];
   return { drawn: drawn.flat(3).filter(Boolean), height, levels, top: y + 4 };
 }
 
+const ends = ({ kind }) => (kind === "masked-language-model" ? "figure-hidden" : "figure-probabilities");
+
 // What goes in below.
 function begins({ kind }, side) {
   if (kind === "language-model") return "figure-so-far";
+  if (kind === "classifier" || kind === "masked-language-model") return "figure-text";
   return side === "src" ? "figure-inputs" : "figure-outputs";
 }
 
@@ -153,7 +156,7 @@ function block({ part, y }, open, document) {
 function inBlock(part, document) {
   const { stack, block: own } = parsed(part.name);
   if (part.kind === "residual") return t(document.config.norm === "pre" ? "figure-residual-pre" : "figure-residual");
-  if (part.kind === "positions") return `+ ${t(`part-${stack}`)}`;
+  if (part.kind === "positions" || part.kind === "segments") return `+ ${t(`part-${stack}`)}`;
   if (part.kind === "norm") return t("figure-norm");
   if (part.kind === "embedding" && document.kind !== "transformer" && document.kind !== "recurrent")
     return t("tensor-embedding");

@@ -15,6 +15,7 @@ import { compare } from "./views/compare.js";
 import { decoding } from "./views/decoding.js";
 import { insideLayers } from "./views/layers.js";
 import { language } from "./views/language.js";
+import { masked } from "./views/masked.js";
 import { learn, languages, speak, spoken, t } from "./words.js";
 import { model } from "./views/model.js";
 import { recurrent } from "./views/recurrent.js";
@@ -41,6 +42,7 @@ function views() {
     ["recurrent", () => recurrent(store), has("recurrent")],
     ["decoding", () => decoding(store), Boolean(beam)],
     ["language", () => language(store), kind === "language-model"],
+    ["masked", () => masked(store), kind === "masked-language-model"],
     ["classifier", () => classifier(store), kind === "classifier"],
     ["compare", () => compare(store, other), other !== null],
   ];

@@ -8,8 +8,8 @@ export const labels = (tokens) => tokens.map(label);
 
 // The words at the rows of a part: what its queries or vectors belong to.
 export function rowsOf(document, name) {
-  if (document.kind === "language-model")
-    return labels(document.tgt.inputs.length ? document.tgt.inputs : document.src.tokens);
+  if (!document.tgt.inputs.length) return labels(document.src.tokens);
+  if (document.kind === "language-model") return labels(document.tgt.inputs);
   const ofSource = name.startsWith("encoder") || name.startsWith("src_") || /cross_attention\.[kv]$/.test(name);
   return labels(ofSource ? document.src.tokens : document.tgt.inputs);
 }

@@ -161,34 +161,59 @@ const RESIDUAL = {
     store.has(`${part}.normed`) ? same(`${part}.sum`, index) : normalised(store, `${part}.sum`, index),
 };
 
+// The activation of a number, or of one times its gate.
+function activated(store, terms) {
+  const { activation } = store.document.config;
+  const formula = { relu: "max(0, x)", swiglu: "silu(x) · gate" }[activation] ?? `${activation}(x)`;
+  return { how: "how-activated", formula, head: ["term-input", "gate"].slice(0, terms.length), terms: [terms] };
+}
+
 const FEED_FORWARD = {
   inner: (store, part, [row, unit]) => linear(store, entering(store, part), row, `${part}.w_1`, unit, "x W_1 + b_1"),
   gate: (store, part, [row, unit]) =>
     linear(store, entering(store, part), row, `${part}.w_gate`, unit, "x W_{gate} + b"),
   activated: (store, part, index) => {
     const gated = store.has(`${part}.gate`);
-    const terms = [[ref(`${part}.inner`, ...index), ...(gated ? [ref(`${part}.gate`, ...index)] : [])]];
-    const { activation } = store.document.config;
-    const formula = { relu: "max(0, x)", swiglu: "silu(x) · gate" }[activation] ?? `${activation}(x)`;
-    return { how: "how-activated", formula, head: gated ? ["x W_1 + b_1", "gate"] : ["x W_1 + b_1"], terms };
+    return activated(store, [ref(`${part}.inner`, ...index), ...(gated ? [ref(`${part}.gate`, ...index)] : [])]);
   },
   output: (store, part, [row, column]) =>
     linear(store, `${part}.activated`, row, `${part}.w_2`, column, "FFN(x) = max(0, x W_1 + b_1) W_2 + b_2"),
 };
 
-const OTHER = {};
+// Whether token vectors are multiplied by √d: not those of BERT and GPT, which have one stack and no say in it.
+const scaled = ({ scale_embedding, n_heads, n_layers }) => scale_embedding ?? !(n_heads && n_layers);
+
+// Whether the sum below the first layer is normalised, as BERT's is.
+const normalisedBelow = ({ embedding_norm, segments, norm }) =>
+  embedding_norm ?? (segments !== undefined && norm === "post");
+
+// What a token's vector is before the first layer: its own, its segment's, its place's.
+const SUMMANDS = {
+  embedding: ["term-embedding", (config) => (scaled(config) ? "E[id] √d" : "E[id]")],
+  segments: ["term-segments", () => "S[segment]"],
+  positions: ["term-positions", (config) => (config.positions === "sinusoidal" ? "PE" : "P[pos]")],
+};
+
+const OTHER = {
+  "transform.inner": (store, part, [row, column]) =>
+    linear(store, "encoder.output", row, "w_transform", column, "h W + b"),
+  "transform.activated": (store, part, index) => activated(store, [ref("transform.inner", ...index)]),
+  "transform.output": (store, part, index) => normalised(store, "transform.activated", index),
+};
 for (const [side, stack] of [
   ["src", "encoder"],
   ["tgt", "decoder"],
 ]) {
-  OTHER[`${side}_input`] = (store, part, index) => ({
-    how: store.document.config.embedding_norm ? "how-sum-normalised" : "how-sum",
-    formula: "E[id] √d + PE",
-    head: ["term-embedding", "term-position"],
-    terms: [
-      [`${side}_embedding`, `${side}_positions`].filter((name) => store.has(name)).map((name) => ref(name, ...index)),
-    ],
-  });
+  OTHER[`${side}_input`] = (store, part, index) => {
+    const summands = Object.keys(SUMMANDS).filter((each) => store.has(`${side}_${each}`));
+    return {
+      how: normalisedBelow(store.document.config) ? "how-sum-normalised" : "how-sum",
+      formula: summands.map((each) => SUMMANDS[each][1](store.document.config)).join(" + "),
+      head: summands.map((each) => SUMMANDS[each][0]),
+      terms: [summands.map((each) => ref(`${side}_${each}`, ...index))],
+    };
+  };
+  OTHER[`${side}_segments`] = () => ({ how: "how-segment", formula: "S[segment]", head: [], terms: [] });
   OTHER[`${side}_positions`] = (store, part, [row, column]) => {
     if (store.document.config.positions !== "sinusoidal")
       return { how: "how-learned-position", formula: "P[pos]", head: [], terms: [] };
@@ -206,7 +231,7 @@ for (const [side, stack] of [
     const tokens = side === "src" ? store.document.src.tokens : store.document.tgt.inputs;
     return {
       how: "how-embedding",
-      formula: "E[id] √d",
+      formula: SUMMANDS.embedding[1](store.document.config),
       head: ["term-id"],
       terms: [[tokens[row]?.id ?? 0]],
       plain: true,

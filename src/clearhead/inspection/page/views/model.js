@@ -39,7 +39,10 @@ function overall(store) {
       .filter((each) => each !== undefined)
       .map(whole)
       .join(" / "),
-    length: `${src.tokens.length} / ${tgt.inputs.length}`,
+    length: [src, { tokens: tgt.inputs }]
+      .map(({ tokens }) => tokens.length)
+      .filter((count) => count > 0)
+      .join(" / "),
   }).filter(([, value]) => value !== undefined && value !== null && value !== "");
   return h(
     "section.card",
@@ -72,18 +75,22 @@ const VIEWS = {
   embedding: "tokens",
   positions: "tokens",
   sum: "tokens",
-  output: "decoding",
+  segments: "tokens",
+  transform: "masked",
   recurrent: "recurrent",
   recurrent_attention: "recurrent",
   labels: "classifier",
 };
+
+// Where what a model says is shown.
+const SAID = { "language-model": "language", "masked-language-model": "masked" };
 
 // One block: where it is, its equation, its tensors' shapes, its code.
 function about(store, part) {
   const { stack, layer } = parsed(part.name);
   const count = layers(store.document, stack);
   const move = (to) => go({ layer: to, block: part.name.replace(/layers\.\d+/, `layers.${to}`) });
-  const view = VIEWS[part.kind];
+  const view = part.kind === "output" ? (SAID[store.document.kind] ?? "decoding") : VIEWS[part.kind];
   return h(
     "section.card",
     { "aria-live": "polite" },

@@ -93,6 +93,7 @@ function vectors(store, side, list) {
     h("p.hint", null, t("embedding-words")),
     h("p.formula", null, math("x = E[id] √d_{model} + PE(pos)")),
     strip(`${side}_embedding`),
+    strip(`${side}_segments`),
     strip(`${side}_positions`),
     strip(`${side}_input`),
   );
