@@ -126,6 +126,7 @@ def sized(length):
             length,
             length if name.endswith((".scores", ".weights", ".mask")) else entry["shape"][-1],
         ]
+        shape = shape if len(entry["shape"]) > 1 else entry["shape"]
         array = generator.normal(size=shape)
         if name.endswith(".mask"):
             array = (

@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 
-
 ACTIVATIONS = {
     "relu": lambda x: np.where(x > 0, x, 0.0),
     "gelu": lambda x: 0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))),
@@ -78,10 +77,11 @@ class NumpyTransformer:
     def residual(self, path, x, sublayer):
         x = self.at(f"{path}.input", x)
         if self.config.norm == "pre":
-            total = self.at(f"{path}.sum", x + sublayer(self.at(f"{path}.normed", self.layer_norm(f"{path}.norm", x))))
+            normed = self.at(f"{path}.normed", self.layer_norm(f"{path}.norm", x, path))
+            total = self.at(f"{path}.sum", x + sublayer(normed))
             return self.at(f"{path}.output", total)
         total = self.at(f"{path}.sum", x + sublayer(x))
-        return self.at(f"{path}.output", self.layer_norm(f"{path}.norm", total))
+        return self.at(f"{path}.output", self.layer_norm(f"{path}.norm", total, path))
 
     def multi_head(self, path, x, memory, mask):
         d_k = self.config.d_model // self.config.n_heads
@@ -105,15 +105,19 @@ class NumpyTransformer:
     def linear(self, name, x):
         return x @ self.weights[f"{name}.weight"].T + self.weights[f"{name}.bias"]
 
-    def layer_norm(self, name, x):
+    def layer_norm(self, name, x, shown):
+        """Normalise by the weights under ``name``; γ and β are traced under ``shown``."""
         mean = x.mean(axis=-1, keepdims=True)
         variance = ((x - mean) ** 2).mean(axis=-1, keepdims=True)
         normal = (x - mean) / np.sqrt(variance + self.config.norm_epsilon)
-        return normal * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
+        gamma = self.at(f"{shown}.gamma", self.weights[f"{name}.weight"])
+        return normal * gamma + self.at(f"{shown}.beta", self.weights[f"{name}.bias"])
 
     def ended(self, stack, x):
         x = self.at(f"{stack}.stack", x)
-        return self.at(f"{stack}.output", self.layer_norm(f"{stack}.norm", x) if self.config.norm == "pre" else x)
+        if self.config.norm == "pre":
+            x = self.layer_norm(f"{stack}.norm", x, stack)
+        return self.at(f"{stack}.output", x)
 
 
 class NumpyStack(NumpyTransformer):
@@ -134,7 +138,7 @@ class NumpyStack(NumpyTransformer):
         if "w_transform.weight" in self.weights:
             inner = self.at("transform.inner", self.linear("w_transform", x))
             activated = self.at("transform.activated", ACTIVATIONS[self.config.activation](inner))
-            x = self.at("transform.output", self.layer_norm("transform_norm", activated))
+            x = self.at("transform.output", self.layer_norm("transform_norm", activated, "transform"))
         return x @ self.weights["token_embedding.weight"].T + self.weights.get("output_bias", 0.0)
 
     def embed(self, side, ids):
@@ -142,4 +146,6 @@ class NumpyStack(NumpyTransformer):
         x = x + self.at(f"{side}_positions", self.weights["positions.table"][: len(ids)])
         if "segments.weight" in self.weights:
             x = x + self.at(f"{side}_segments", np.stack([self.weights["segments.weight"][0] for _ in ids]))
-        return self.at(f"{side}_input", self.layer_norm("norm", x) if "norm.weight" in self.weights else x)
+        if "norm.weight" in self.weights:
+            x = self.layer_norm("norm", x, f"{side}_input")
+        return self.at(f"{side}_input", x)

@@ -65,7 +65,7 @@ def _unchanged(explanation: Explanation, stack: str) -> bool:
 
 
 def _part_of(name: str) -> tuple[str, str, str, str, str] | None:
-    if re.fullmatch(r"(encoder|decoder)\.(stack|output)", name):
+    if re.fullmatch(r"(encoder|decoder)\.(stack|output|gamma|beta)", name):
         return name.partition(".")[0] + ".norm", "norm", "nn/layers.py:LayerShape.extra_norm", "norm", "3.1"
     for pattern, *about in PARTS:
         path = name if re.fullmatch(pattern, name) else name.rpartition(".")[0]

@@ -158,8 +158,8 @@ def explain_masked(
     src = [*unplaced([tokenizer.bos_id], tokenizer), *map(as_placed, middle), *unplaced([tokenizer.eos_id], tokenizer)]
     ids = torch.tensor([[token.id for token in src]], device=device.name)
     with device.autocast(), tracing(model) as trace:
-        hidden = model.encode(ids, torch.ones_like(ids, dtype=torch.bool)).hidden[0]
-        logits = model.project(model.transform(hidden))  # (S, V)
+        hidden = model.encode(ids, torch.ones_like(ids, dtype=torch.bool)).hidden
+        logits = model.project(model.transform(hidden))[0]  # (S, V)
     ordinary = tokenizer.ordinary_ids
     likeliest = (logits[:, ordinary.start : ordinary.stop].argmax(-1) + ordinary.start).tolist()
     hides = [token.id == tokenizer.mask_id for token in src]

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clearhead.models.encoder_only import EncoderOnly
+from clearhead.models.encoder_only import EncoderOnly, TextEncoder
 from clearhead.models.recurrent import Decoder as RecurrentDecoder
-from clearhead.models.transformer import Decoder, Encoder
+from clearhead.models.transformer import Decoder, Encoder, Transformer
 from clearhead.nn.attention import AttentionCore, MultiHeadAttention
 from clearhead.nn.embedding import TokenEmbedding
 from clearhead.nn.feed_forward import FeedForward
@@ -57,7 +57,7 @@ class Trace:
         """Return one tensor a name; calls for one position after the other are put together along the positions."""
         found = {}
         for name, tensors in self.calls.items():
-            per_sentence = name.endswith((".k", ".v", ".keys"))
+            per_sentence = name.endswith((".k", ".v", ".keys", ".gamma", ".beta"))
             found[name] = tensors[-1] if per_sentence or len(tensors) == 1 else torch.cat(tensors, dim=-2)
         return found
 
@@ -123,13 +123,34 @@ def _watched(module: nn.Module, paths: list[str], trace: Trace) -> Iterator[tupl
             yield module, lambda args, _, vectors: trace.put(_next(trace, paths), vectors)
         case SinusoidalPositions() | LearnedPositions() | CountedPositions():
             yield module, lambda args, _, vectors: trace.put(path, vectors if vectors.dim() > 2 else vectors[None])
+        case _:
+            yield from _watched_stack(module, path, trace)
+            yield from _watched_recurrent(module, path, trace)
+
+
+def _watched_stack(module: nn.Module, path: str, trace: Trace) -> Iterator[tuple[nn.Module, Record]]:
+    for norm, shown in _norms(module, path):
+        yield norm, _learned(trace, shown, norm)
+    match module:
         case EncoderOnly() if module.w_transform is not None:
             yield module.w_transform, _in_and_out(trace, None, "transform.inner")
             yield module.transform_norm, _in_and_out(trace, "transform.activated", "transform.output")
         case Encoder() | Decoder():
             yield module.norm, _in_and_out(trace, f"{path}.stack", f"{path}.output")
-        case _:
-            yield from _watched_recurrent(module, path, trace)
+
+
+def _norms(module: nn.Module, path: str) -> list[tuple[nn.Module, str]]:
+    """Return a module's own normalisations, those of residual connections left out, and what their results are."""
+    match module:
+        case EncoderOnly():
+            return [(module.transform_norm, "transform")]
+        case TextEncoder():
+            return [(module.norm, "src_input")]
+        case Transformer():
+            return [(module.src_norm, "src_input"), (module.tgt_norm, "tgt_input")]
+        case Encoder() | Decoder():
+            return [(module.norm, path)]
+    return []
 
 
 def _watched_recurrent(module: nn.Module, path: str, trace: Trace) -> Iterator[tuple[nn.Module, Record]]:
@@ -148,6 +169,17 @@ def _in_and_out(trace: Trace, name_in: str | None, name_out: str) -> Record:
         if name_in is not None:
             trace.put(name_in, args[0])
         trace.put(name_out, result)
+
+    return record
+
+
+def _learned(trace: Trace, path: str, norm: nn.Module) -> Record:
+    """Return what records what a layer normalisation has learned (D,), with a batch dimension as all has."""
+
+    def record(*_: Any) -> None:
+        if isinstance(norm, nn.LayerNorm):
+            trace.put(f"{path}.gamma", norm.weight[None])
+            trace.put(f"{path}.beta", norm.bias[None])
 
     return record
 
@@ -193,6 +225,7 @@ def _residual(trace: Trace, path: str, module: Residual, x: Tensor, result: Tens
         trace.put(f"{path}.normed", module.norm(x))
     check(f"{path}.output", total if module.pre_norm else module.norm(total), result)
     trace.put(f"{path}.sum", total)
+    _learned(trace, path, module.norm)()
     trace.put(f"{path}.output", result)
 
 

@@ -82,6 +82,7 @@ function title(name) {
 function coordinates(store, name, tensor, index) {
   const words = [];
   const part = name.slice(0, name.lastIndexOf("."));
+  if (index.length === 1) return t("dimension-number", { number: index[0] + 1, count: tensor.shape[0] });
   const [row, column] = index.slice(-2);
   if (index.length === 3) words.push(t("head-number", { number: index[0] + 1 }), " · ");
   const text = rowsOf(store.document, name)[row];
@@ -97,7 +98,7 @@ function explained(store, found) {
     "div",
     null,
     h("p", null, t(found.how)),
-    h("p.formula", null, math(found.formula)),
+    found.formula && h("p.formula", null, math(found.formula)),
     found.weights && served() ? learned(store, found) : [found.weights && columnOf(found.weights), terms(store, found)],
     found.total !== undefined && h("p.total", null, math(`Σ = ${exact(found.total)}`)),
   );

@@ -29,6 +29,7 @@ function before(store, residual) {
 export function origin(store, { name, index }) {
   const cut = name.lastIndexOf(".");
   const [part, what] = [name.slice(0, cut), name.slice(cut + 1)];
+  if (index.length === 1) return learned(); // of all that can be followed, γ and β alone are no matrices
   const rule = part.endsWith("attention")
     ? ATTENTION[what]
     : part.endsWith("_residual")
@@ -133,15 +134,23 @@ const ATTENTION = {
     linear(store, `${part}.concatenated`, row, `${part}.w_o`, column, "Concat(z) W_O + b"),
 };
 
-// LayerNorm: an entry against the mean and the spread of its vector.
-function normalised(store, from, [row, column]) {
+// LayerNorm: an entry against the mean and the spread of its vector, times γ, plus β, which are learned.
+function normalised(store, from, [row, column], norm) {
   const x = store.tensor(from);
   const values = range(x.shape[1]).map((d) => x.at(row, d));
   const mean = sum(values) / values.length;
-  const spread = Math.sqrt(sum(values.map((value) => (value - mean) ** 2)) / values.length);
-  const terms = [[ref(from, row, column), mean, spread, (values[column] - mean) / spread]];
-  return { how: "how-normalised", formula: "γ (x − μ) / σ + β", head: ["x", "μ", "σ", "(x − μ) / σ"], terms };
+  const variance = sum(values.map((value) => (value - mean) ** 2)) / values.length;
+  const spread = Math.sqrt(variance + (store.document.config.norm_epsilon ?? 0));
+  const normal = (values[column] - mean) / spread;
+  const found = { how: "how-normalised", formula: "γ (x − μ) / σ + β", head: ["x", "μ", "σ", "(x − μ) / σ"] };
+  if (!store.has(`${norm}.gamma`)) return { ...found, terms: [[ref(from, row, column), mean, spread, normal]] };
+  const [gamma, beta] = ["gamma", "beta"].map((each) => ref(`${norm}.${each}`, column));
+  const total = store.tensor(gamma.name).at(column) * normal + store.tensor(beta.name).at(column);
+  const terms = [[ref(from, row, column), mean, spread, normal, gamma, beta]];
+  return { ...found, head: [...found.head, "γ", "β"], terms, total };
 }
+
+const learned = () => ({ how: "how-learned", formula: "", head: [], terms: [] });
 
 const same = (name, index) => ({ how: "how-same", formula: "x", head: ["x"], terms: [[ref(name, ...index)]] });
 
@@ -150,7 +159,7 @@ const RESIDUAL = {
     const earlier = before(store, part);
     return earlier && same(earlier, index);
   },
-  normed: (store, part, index) => normalised(store, `${part}.input`, index),
+  normed: (store, part, index) => normalised(store, `${part}.input`, index, part),
   sum: (store, part, index) => ({
     how: "how-sum",
     formula: "x + Sublayer(x)",
@@ -158,7 +167,7 @@ const RESIDUAL = {
     terms: [[ref(`${part}.input`, ...index), ref(`${part.replace(/_residual$/, "")}.output`, ...index)]],
   }),
   output: (store, part, index) =>
-    store.has(`${part}.normed`) ? same(`${part}.sum`, index) : normalised(store, `${part}.sum`, index),
+    store.has(`${part}.normed`) ? same(`${part}.sum`, index) : normalised(store, `${part}.sum`, index, part),
 };
 
 // The activation of a number, or of one times its gate.
@@ -198,7 +207,7 @@ const OTHER = {
   "transform.inner": (store, part, [row, column]) =>
     linear(store, "encoder.output", row, "w_transform", column, "h W + b"),
   "transform.activated": (store, part, index) => activated(store, [ref("transform.inner", ...index)]),
-  "transform.output": (store, part, index) => normalised(store, "transform.activated", index),
+  "transform.output": (store, part, index) => normalised(store, "transform.activated", index, "transform"),
 };
 for (const [side, stack] of [
   ["src", "encoder"],
@@ -241,6 +250,6 @@ for (const [side, stack] of [
     const layers = store.document.config[`n_${stack}_layers`] ?? store.document.config.n_layers;
     const last = `${stack}.layers.${layers - 1}.feed_forward_residual.output`;
     if (!store.has(last)) return null;
-    return store.document.config.norm === "pre" ? normalised(store, last, index) : same(last, index);
+    return store.document.config.norm === "pre" ? normalised(store, last, index, stack) : same(last, index);
   };
 }

@@ -76,7 +76,7 @@ export class Store {
   matrix(name, head) {
     const tensor = this.tensor(name);
     if (!tensor) return null;
-    const [rows, columns] = tensor.shape.slice(-2);
+    const [rows, columns] = tensor.shape.length === 1 ? [1, ...tensor.shape] : tensor.shape.slice(-2);
     const start = tensor.shape.length === 3 ? (head ?? 0) * rows * columns : 0;
     const value =
       tensor.shape.length === 3 && head === "mean"

@@ -77,6 +77,7 @@ function addAndNorm(store, block, words, i) {
     null,
     h("h3", null, t("add-and-norm")),
     h("p.hint", null, t(pre ? "add-and-norm-pre" : "add-and-norm-post")),
+    h("p.formula", null, math("LayerNorm(x) = γ (x − μ) / σ + β")),
     h("p.formula", null, math(pre ? "x + Sublayer(LayerNorm(x))" : "LayerNorm(x + Sublayer(x))")),
     table([sentence("vector-of", { word: data(words[i]) }), t("mean"), t("spread"), t("length-of-vector")], rows, {
       label: t("add-and-norm"),
@@ -95,7 +96,23 @@ function addAndNorm(store, block, words, i) {
           cell: 12,
         }),
       ),
+      ["gamma", "beta"].map((what) => learned(store, `${block}_residual.${what}`, what)),
     ),
+  );
+}
+
+// What the normalisation has learned: a number for each dimension, the same for all tokens.
+function learned(store, name, what) {
+  return (
+    store.has(name) &&
+    picture({
+      id: `flow-${what}`,
+      matrix: store.matrix(name),
+      labels: { rows: [t(`tensor-${what}`)] },
+      name: t(`flow-${what}`),
+      pick: (_, d) => follow(name, d),
+      cell: 12,
+    })
   );
 }
 
