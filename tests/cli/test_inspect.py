@@ -1,5 +1,7 @@
 """``clearhead inspect``: in the terminal, as a page, served; bad input is one line."""
 
+import json
+import re
 import socket
 from pathlib import Path
 
@@ -52,12 +54,24 @@ def test_a_page_is_written_whole(inspected, tmp_path):
     assert '"compare": {"format": 1' in content
 
 
+def test_another_text_stands_beside_the_first(inspected, tmp_path):
+    page = tmp_path / "page.html"
+    second = "나는 선생님입니다"
+    code, out, err = inspected(GOLDEN, TEXT, "--beam-size", "1", "--html", str(page), "--other", second)
+    assert (code, out, err) == (0, f"{page}\n", "")
+    found = re.search(r'<script type="application/json" id="document">(.*?)</script>', page.read_text(encoding="utf-8"))
+    document = json.loads(found[1])["document"]
+    assert (document["src"]["text"], document["compare"]["src"]["text"]) == (TEXT, second)
+    assert document["compare"]["tgt"]["text"] == "I am a teacher"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         ([GOLDEN], 2, "no text to look at"),
         ([GOLDEN, " "], 2, "no text to look at"),
         ([GOLDEN, TEXT, "--compare", GOLDEN], 2, "add --html FILE"),
+        ([GOLDEN, TEXT, "--other", TEXT], 2, "add --html FILE"),
         ([GOLDEN, "--serve", TEXT], 2, "--serve takes neither"),
         ([GOLDEN, TEXT, "--prefix", "a " * 300], 2, "prefix"),
         ([GOLDEN, "학 " * 2000], 3, "2,001 tokens"),

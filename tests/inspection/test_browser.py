@@ -12,7 +12,7 @@ from clearhead.inspection import page
 from clearhead.inspection.document import unpack
 
 from . import chromium
-from .documents import classified, continued, said_by, sized, translated
+from .documents import classified, continued, hidden, said_by, sized, translated
 from .injections import INJECTIONS
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium here (Debian: apt-get install chromium)")
@@ -106,6 +106,10 @@ def test_nothing_is_left_untranslated(show, monkeypatch):
     assert foreign(tab) == []
     tab = show(translated("recurrent"), "view=recurrent")
     assert foreign(tab) == []
+    tab = show(hidden(), "view=masked")
+    assert foreign(tab) == []
+    go(tab, "view=model&block=transform")
+    assert foreign(tab) == []
 
 
 def test_the_numbers_shown_are_the_documents(show):
@@ -127,6 +131,11 @@ def test_the_numbers_shown_are_the_documents(show):
     assert "-∞" in shown[2] and shown[3][shown[2].index("-∞")] == "0.000"
 
 
+def last(tab):
+    """Which number leads on: the last one; of a normalisation the first, for γ and β lead nowhere."""
+    return "0" if "γ" in tab.run("document.querySelector('.follow .formula')?.innerText ?? ''") else "-1"
+
+
 def panel(tab):
     return tab.run("[...document.querySelectorAll('.follow .value, .follow .total')].map((each) => each.innerText)")
 
@@ -143,10 +152,47 @@ def test_a_number_is_followed_to_the_tokens_it_came_from(show, norm, layer):
             assert abs(float(total[0].split("=")[1].replace("−", "-")) - float(value.replace("−", "-"))) < 2e-3
         if tab.run("document.querySelectorAll('.follow td .number').length") == 0:
             break
-        tab.run("[...document.querySelectorAll('.follow td .number')].at(-1).click()")
+        tab.run("[...document.querySelectorAll('.follow td .number')].at(LAST).click()".replace("LAST", last(tab)))
     assert {"weights", "z", "v"} <= {way.rpartition(".")[2] for way in ways} | {"weights"}
     assert ways[-1] in ("src_positions", "src_embedding"), ways
     assert layer == 0 or any(way.endswith("feed_forward.inner") for way in ways)
+
+
+def test_what_a_normalisation_has_learned_is_followed_too(show):
+    document = translated(norm="pre")
+    arrays = unpack(document["tensors"], document["blob"])
+    tab = show(document, "view=layers&stem=encoder.layers.1&follow=encoder.layers.1.self_attention_residual.normed:2.5")
+    value, total = panel(tab)
+    assert abs(float(total.split("=")[1].replace("−", "-")) - float(value.replace("−", "-"))) < 2e-3
+    for place, what in ((1, "gamma"), (2, "beta")):
+        go(tab, "view=layers&stem=encoder.layers.1&follow=encoder.layers.1.self_attention_residual.normed:2.5")
+        tab.run(f"[...document.querySelectorAll('.follow td .number')].at({place}).click()")
+        expected = arrays[f"encoder.layers.1.self_attention_residual.{what}"][5]
+        assert abs(float(panel(tab)[0].replace("−", "-")) - expected) < 1e-4
+        assert page.vocabulary()["en"]["how-learned"] in text(tab)
+    assert tab.run("document.getElementById('flow-gamma') !== null && document.getElementById('flow-beta') !== null")
+
+
+@pytest.mark.parametrize("head", ["masked", "none"])
+def test_a_hidden_word_can_be_chosen_and_its_guesses_are_there(show, head):
+    document = hidden(head)
+    tab = show(document, "view=masked")
+    shown = text(tab)
+    assert document["tgt"]["text"] in shown and page.vocabulary()["en"]["masked-words"] in shown
+    place = next(at for at, token in enumerate(document["src"]["tokens"]) if token["text"] == "<mask>")
+    tab.run(f"document.getElementById('step-{place}').click()")
+    rows = tab.run("[...document.querySelectorAll('main table tbody tr')].map((row) => row.innerText)")
+    for each in document["steps"][place]["top"]:
+        assert any(f"{each['logit']:.3f}".replace("-", "−") in row for row in rows)
+    assert tab.run("document.getElementById('transform.output') !== null") == (head == "masked")
+    for name in ("model", "tokens", "attention", "heads", "layers"):
+        tab.run(f"document.getElementById('tab-{name}').click()")
+        assert not re.search(r"\?[\w-]+\?|undefined|NaN", tab.run("document.getElementById('app').innerHTML")), name
+    if head == "masked":
+        go(tab, "view=masked&follow=transform.output:1.3")
+        value, total = panel(tab)
+        assert abs(float(total.split("=")[1].replace("−", "-")) - float(value.replace("−", "-"))) < 2e-3
+    assert tab.errors == []
 
 
 def test_what_a_number_is_added_up_of_is_the_number(show):

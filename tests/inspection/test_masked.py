@@ -78,7 +78,7 @@ def test_a_text_that_hides_nothing_is_looked_at_too():
 def test_the_drawing_and_the_document_have_all_of_it():
     explanation = explained()
     names = [part["name"] for part in parts(explanation)]
-    assert names[:4] == ["src_embedding", "src_positions", "src_segments", "src_input"]
+    assert names[:4] == ["src_embedding", "src_segments", "src_positions", "src_input"]
     assert names[-2:] == ["transform", "output"] and len(set(names)) == len(names)
     made = document(explanation, {}, {})
     assert made["kind"] == "masked-language-model" and len(made["steps"]) == len(made["src"]["tokens"])

@@ -60,7 +60,7 @@ def test_the_drawing_has_each_part_once_in_order(norm):
     names = [part["name"] for part in parts(explain(transformer(norm=norm), TEXT))]
     ends = ["encoder.norm", "decoder.norm"] if norm == "pre" else []
     assert [name for name in names if name.endswith(".norm")] == ends and len(set(names)) == len(names)
-    assert names[:3] == ["src_positions", "src_embedding", "src_input"] and names[-1] == "output"
+    assert names[:3] == ["src_embedding", "src_positions", "src_input"] and names[-1] == "output"
     assert names.index("tgt_input") > names.index("encoder.layers.0.feed_forward_residual")
     own = [name.removeprefix("decoder.layers.1.") for name in names if name.startswith("decoder.layers.1.")]
     both = [(f"{kind}_attention", f"{kind}_attention_residual") for kind in ("self", "cross")]

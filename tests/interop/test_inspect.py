@@ -77,8 +77,8 @@ def test_the_terminal_and_the_page_take_such_a_folder(language, title, tmp_path,
     assert '"kind": "masked-language-model"' in (tmp_path / "page.html").read_text(encoding="utf-8")
     assert run(["inspect", str(tmp_path / "bert"), "the [MASK] sees"]) == 0
     out = capfd.readouterr().out.splitlines()
-    assert out[1].startswith("the [MASK] sees → the ") and any(line.startswith(title) for line in out)
-    (row,) = (line.split() for line in out if line.startswith("[MASK]"))
+    assert out[1].startswith("the [MASK] sees → the ") and any(line.strip().startswith(title) for line in out)
+    (row,) = (line.split() for line in out if line.strip().startswith("[MASK]"))
     assert 0 < float(row[2]) <= 100 and len(row) >= 8
     assert run(["inspect", str(tmp_path / "bert"), "the cat"]) == 0
     assert len([line for line in capfd.readouterr().out.splitlines() if line.strip()]) >= 6
@@ -91,7 +91,7 @@ def test_other_tasks_and_damaged_folders_are_refused(tmp_path):
         inspector.rival(TEXT, [1])
     assert refused.value.code == "wrong-task"
     tensors = load_file(tmp_path / "bert/model.safetensors")
-    tensors.popitem()
+    tensors.pop(next(name for name in tensors if "attention" in name))
     save_file(tensors, tmp_path / "bert/model.safetensors")
     with pytest.raises(ClearheadError):
         Inspector(tmp_path / "bert", "cpu")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -76,6 +76,7 @@ def inspect(
     serve: Annotated[bool, typer.Option("--serve", help="Answer a browser on this machine; type and look.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 for any free one.")] = 8000,
     compare: Annotated[Path | None, typer.Option(help="Another run, shown beside this one on the page.")] = None,
+    other: Annotated[str, typer.Option(help="Another text, shown beside this one on the page.")] = "",
     prefix: Annotated[str, typer.Option(help="The translation starts with this text.")] = "",
     tag: Annotated[str, typer.Option(help="Language tag put in front of the text.")] = "",
     beam_size: Annotated[int | None, typer.Option(min=1, help="1 is greedy search.")] = None,
@@ -90,7 +91,7 @@ def inspect(
 
     if serve and (text or html):
         raise UsageError("serve-alone")
-    if compare and not html:
+    if (compare or other.strip()) and not html:
         raise UsageError("compare-on-page")
     if not serve and not text.strip():
         raise UsageError("nothing-to-inspect")
@@ -100,7 +101,12 @@ def inspect(
     if serve:
         _serve(inspector, port)
     elif html is not None:
-        _write(inspector, text, prefix, tag, html, Inspector(compare, device, overrides) if compare else None)
+        document = _document(inspector, text, prefix, tag)
+        if compare or other.strip():
+            beside = Inspector(compare, device, overrides) if compare else inspector
+            what, start = (other, "") if other.strip() else (text, prefix)
+            document["compare"] = beside.document(what, prefix=start, tag=tag)
+        _write(document, html)
     else:
         _print(inspector, text, prefix, tag)
 
@@ -116,13 +122,14 @@ def _serve(inspector: Inspector, port: int) -> None:
     serve(server)
 
 
-def _write(inspector: Inspector, text: str, prefix: str, tag: str, html: Path, other: Inspector | None) -> None:
+def _document(inspector: Inspector, text: str, prefix: str, tag: str) -> dict[str, Any]:
+    return inspector.document(text, prefix=prefix, tag=tag, full=True)
+
+
+def _write(document: dict[str, Any], html: Path) -> None:
     from clearhead.inspection.page import render
     from clearhead.runs.files import replace_file
 
-    document = inspector.document(text, prefix=prefix, tag=tag, full=True)
-    if other is not None:
-        document["compare"] = other.document(text, prefix=prefix, tag=tag)
     page = render(document, locale_language()).encode()
     replace_file(html, [page], len(page))
     print(html)

@@ -51,7 +51,10 @@ def parts(explanation: Explanation) -> list[dict[str, Any]]:
 
 def _in_order(explanation: Explanation) -> Iterator[tuple[str, list[int]]]:
     """Yield the tensors' names and shapes: the source's embedding, the encoder, the target's embedding, the decoder."""
-    ranks = ("src_", "encoder.", "tgt_", "decoder.layers", "attention", "decoder.", "transform.")
+    src, tgt = (
+        [f"{side}_{each}" for each in ("embedding", "segments", "positions", "input")] for side in ("src", "tgt")
+    )
+    ranks = (*src, "encoder.", *tgt, "decoder.layers", "attention", "decoder.", "transform.")
     names = [name for name in explanation.tensors if name.startswith(ranks)]
     for rank in ranks:
         for name in (each for each in names if next(r for r in ranks if each.startswith(r)) == rank):

@@ -11,6 +11,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -130,7 +131,7 @@ def _watched(module: nn.Module, paths: list[str], trace: Trace) -> Iterator[tupl
 
 def _watched_stack(module: nn.Module, path: str, trace: Trace) -> Iterator[tuple[nn.Module, Record]]:
     for norm, shown in _norms(module, path):
-        yield norm, _learned(trace, shown, norm)
+        yield norm, partial(_learned, trace, shown, norm)
     match module:
         case EncoderOnly() if module.w_transform is not None:
             yield module.w_transform, _in_and_out(trace, None, "transform.inner")
@@ -173,15 +174,11 @@ def _in_and_out(trace: Trace, name_in: str | None, name_out: str) -> Record:
     return record
 
 
-def _learned(trace: Trace, path: str, norm: nn.Module) -> Record:
-    """Return what records what a layer normalisation has learned (D,), with a batch dimension as all has."""
-
-    def record(*_: Any) -> None:
-        if isinstance(norm, nn.LayerNorm):
-            trace.put(f"{path}.gamma", norm.weight[None])
-            trace.put(f"{path}.beta", norm.bias[None])
-
-    return record
+def _learned(trace: Trace, path: str, norm: nn.Module, *_: Any) -> None:
+    """Record what a layer normalisation has learned (D,), with a batch dimension as all has."""
+    if isinstance(norm, nn.LayerNorm):
+        trace.put(f"{path}.gamma", norm.weight[None])
+        trace.put(f"{path}.beta", norm.bias[None])
 
 
 def _next(trace: Trace, paths: list[str]) -> str:
@@ -225,7 +222,7 @@ def _residual(trace: Trace, path: str, module: Residual, x: Tensor, result: Tens
         trace.put(f"{path}.normed", module.norm(x))
     check(f"{path}.output", total if module.pre_norm else module.norm(total), result)
     trace.put(f"{path}.sum", total)
-    _learned(trace, path, module.norm)()
+    _learned(trace, path, module.norm)
     trace.put(f"{path}.output", result)
 
 
