@@ -138,26 +138,28 @@ def _write(document: dict[str, Any], html: Path) -> None:
 def _print(inspector: Inspector, text: str, prefix: str, tag: str) -> None:
     from rich.console import Console
 
+    from clearhead.inspection.explain import answer
     from clearhead.inspection.rivals import rivals
 
-    explanation = inspector.explain(text, prefix=prefix, tag=tag)
+    question = inspector.ask(text, prefix, tag) if inspector.task == "translation" else None
+    explanation = answer(inspector.translator, question) if question else inspector.explain(text)
     words, tables = WORDS[locale_language()], []
     if explanation.kind == "classifier":
         tables = _labels(explanation, words)
     elif explanation.kind == "masked-language-model":
         tables.append(_masked(explanation, words))
     else:
-        if explanation.beam is not None and _crosses(explanation) is not None:
+        if question and _crosses(explanation) is not None:
             tables.append(_alignment(explanation, words))
         tables.append(_steps(explanation, words))
-        if explanation.beam is not None:
-            others = rivals(inspector.translator, inspector.ask(text, prefix, tag), explanation, per_step=1)
+        if question:
+            others = rivals(inspector.translator, question, explanation, per_step=1)
             tables.append(_rivals(sorted(others, key=lambda rival: -rival.log_prob)[:5], words))
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     both = (text for text in (explanation.src_text, explanation.tgt_text) if text)
     console.print(" → ".join(both), markup=False, style="bold", soft_wrap=True)
-    said = words["log-prob"] + (words["ranked"] if explanation.beam is not None else "")
-    if explanation.tgt_text or explanation.beam is not None:  # something came out
+    said = words["log-prob"] + (words["ranked"] if question else "")
+    if explanation.tgt_text or question:  # something came out
         console.print(said.format(log_prob=explanation.log_prob, score=explanation.score), markup=False)
     for table in tables:
         console.print()

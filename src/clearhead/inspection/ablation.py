@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from clearhead.data.batch import Batch
-from clearhead.decoding.beam import beam_search
 from clearhead.decoding.scoring import score_pairs
 from clearhead.decoding.translator import Translator
 from clearhead.errors import UsageError
@@ -72,9 +71,9 @@ def ablations(
         if (part, head) not in known:
             names = ", ".join(dict.fromkeys(f"{name} (0 to {last})" for name, last in dict(known).items()))
             raise UsageError("no-such-head", part=part, head=head, known=names or "-")
-    tokens, beam_size = [token.id for token in explanation.tgt_outputs], question.decoding.beam_size
+    tokens = [token.id for token in explanation.tgt_outputs]
     with_all = math.fsum(step.log_prob or 0.0 for step in explanation.steps)
-    found, at_once = [], max(1, ROWS // beam_size)
+    found, at_once = [], max(1, ROWS // question.decoding.beam_size)
     for start in range(0, len(heads), at_once):
         some = heads[start : start + at_once]
         with translator.device.autocast(), without_heads(model, some) as silenced:
@@ -84,10 +83,8 @@ def ablations(
             problem = replace(
                 question.repeated([question.prefix] * n), memory=silenced.encode(batch.src, batch.src_mask)
             )
-            searched = beam_search(
-                silenced, problem, beam_size, question.alpha, exhaustive=question.decoding.exhaustive
-            )
-        for (part, head), given, (best,) in zip(some, scored, searched):
+            searched = question.search(silenced, problem)
+        for (part, head), given, best in zip(some, scored, searched):
             delta = given.log_prob - with_all
             found.append(Ablation(part, head, given.log_prob, delta, outcome(translator, best)))
     return found

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clearhead.decoding.beam import beam_search
 from clearhead.decoding.scoring import score_pairs
 from clearhead.decoding.translator import Translator
 from clearhead.inspection.explain import Question, arrays, outcome, teach
@@ -72,10 +71,7 @@ def _moment(
 ) -> Moment:
     tokens = [token.id for token in explanation.tgt_outputs]
     problem = translator.problem([question.ids], [question.prefix], [int(question.problem.limits[0])])
-    decoding = question.decoding
-    ((best,),) = beam_search(
-        translator.model, problem, decoding.beam_size, question.alpha, exhaustive=decoding.exhaustive
-    )
+    (best,) = question.search(translator.model, problem)
     (scored,) = score_pairs(translator.model, translator.teacher_batch([question.ids], [tokens]))
     traced, _ = teach(translator, question.ids, tokens)
     return Moment(step, outcome(translator, best), scored.log_prob, loss, _cross(traced))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from clearhead.config import DecodingConfig
+from clearhead.decoding.beam import beam_search
 from clearhead.decoding.greedy import greedy_search
 from clearhead.decoding.hypothesis import Hypothesis
 from clearhead.decoding.problem import Problem, pad_prefixes
@@ -19,7 +20,7 @@ from clearhead.inspection.explanation import Explanation, Outcome
 from clearhead.inspection.steps import placed, placed_ids, steps_of
 from clearhead.inspection.trace import tracing
 from clearhead.inspection.tree import beam_tree
-from clearhead.models.interface import Memory
+from clearhead.models.interface import Memory, Seq2Seq
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class Question:
         )
         starts = pad_prefixes(prefixes, one.limits.device)
         return replace(one, memory=memory, limits=one.limits.expand(n), prefixes=starts)
+
+    def search(self, model: Seq2Seq, problem: Problem) -> list[Hypothesis]:
+        """Return the best hypothesis of each sentence of ``problem``, searched for as this question is."""
+        found = beam_search(model, problem, self.decoding.beam_size, self.alpha, exhaustive=self.decoding.exhaustive)
+        return [hypotheses[0] for hypotheses in found]
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -53,7 +54,7 @@ class Inspector:
             "languages": self.settings.languages.model_dump(),
         }
 
-    @property
+    @cached_property
     def translator(self) -> Translator:
         """The model as a translator.
 
@@ -100,16 +101,18 @@ class Inspector:
 
         Raises: as ``explain``; FaultsError also where a checkpoint is damaged.
         """
-        more: dict[str, Any] = {}
-        explanation = self.explain(text, prefix=prefix, tag=tag)
-        if full and self.task == "translation":
-            translator, question = self.translator, self.ask(text, prefix, tag)
-            more = {
-                "rivals": rivals(translator, question, explanation),
-                "ablations": ablations(translator, question, explanation),
-                "checkpoints": list(self._checkpoints(question, explanation)),
-            }
-        return document(explanation, self.run, self.config(), **more)
+        if not full or self.task != "translation":
+            return document(self.explain(text, prefix=prefix, tag=tag), self.run, self.config())
+        translator, question = self.translator, self.ask(text, prefix, tag)
+        explanation = answer(translator, question)
+        return document(
+            explanation,
+            self.run,
+            self.config(),
+            rivals=rivals(translator, question, explanation),
+            ablations=ablations(translator, question, explanation),
+            checkpoints=list(self._checkpoints(question, explanation)),
+        )
 
     def _checkpoints(self, question: Question, explanation: Explanation) -> Iterator[Moment]:
         if is_foreign(self.path):

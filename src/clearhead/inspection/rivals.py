@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 
-from clearhead.decoding.beam import beam_search
 from clearhead.decoding.hypothesis import Hypothesis
 from clearhead.decoding.translator import Translator
 from clearhead.inspection.explain import Question, outcome
@@ -50,13 +49,9 @@ def rivals(translator: Translator, question: Question, explanation: Explanation,
 @torch.no_grad()
 def forced(translator: Translator, question: Question, prefixes: list[list[int]]) -> list[Hypothesis]:
     """Return the best hypothesis that starts with each prefix (ids); an eos at a prefix's end is the whole of it."""
-    beam_size, found = question.decoding.beam_size, []
-    at_once = max(1, ROWS // beam_size)
+    found: list[Hypothesis] = []
+    at_once = max(1, ROWS // question.decoding.beam_size)
     with translator.device.autocast():
         for start in range(0, len(prefixes), at_once):
-            problem = question.repeated(prefixes[start : start + at_once])
-            results = beam_search(
-                translator.model, problem, beam_size, question.alpha, exhaustive=question.decoding.exhaustive
-            )
-            found += [hypotheses[0] for hypotheses in results]
+            found += question.search(translator.model, question.repeated(prefixes[start : start + at_once]))
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from clearhead.inspection.explanation import Candidate, PlacedToken, Step
@@ -63,8 +62,3 @@ def placed_ids(ids: Sequence[int], tokenizer: AnyTokenizer) -> tuple[str, list[P
 def unplaced(ids: Sequence[int], tokenizer: AnyTokenizer) -> list[PlacedToken]:
     """Return tokens that are no text."""
     return [PlacedToken(id, tokenizer.token_text(id), None, None) for id in ids]
-
-
-def entropy_of(weights: Tensor) -> Tensor:
-    """Return the entropy of each row (..., S) in nats."""
-    return -torch.special.xlogy(weights, weights).sum(-1)
