@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clearhead.cli.comparison import Entry, Plan, differences
-from clearhead.cli.scoring import evaluate_run, read_test_set, test_set_name, weights_sha256
+from clearhead.cli.scoring import evaluate_run, read_test_set, test_set_name
 from clearhead.cli.training import carry_out
 from clearhead.config import BuiltIn, RunConfig, expand_root
 from clearhead.decoding.translator import Translator
@@ -169,10 +169,10 @@ def evaluate(plan: Plan, entry: Entry, run: Path, tests: TestSet, state: State, 
 
     What was done already for the same weights is not done again.
     """
-    sha256 = weights_sha256(run)
-    if plan.comparison.length_penalties:
-        _choose_penalty(plan, entry, run, sha256, state, device)
     folder = RunFolder.open(run)
+    sha256 = folder.weights_sha256()
+    if plan.comparison.length_penalties:
+        folder = _choose_penalty(plan, entry, folder, sha256, state, device)
     kept = _evaluation(run, tests.name)
     wanted = {"decoding": folder.config.decoding.model_dump(), "evaluation": folder.config.evaluation.model_dump()}
     if kept and state.test.get(run.name) == tests.sha256 and kept | wanted | {"weights_sha256": sha256} == kept:
@@ -183,7 +183,9 @@ def evaluate(plan: Plan, entry: Entry, run: Path, tests: TestSet, state: State, 
     state.write()
 
 
-def _choose_penalty(plan: Plan, entry: Entry, run: Path, sha256: str, state: State, device: str) -> None:
+def _choose_penalty(plan: Plan, entry: Entry, folder: RunFolder, sha256: str, state: State, device: str) -> RunFolder:
+    """Return the run with the best length penalty in its config."""
+    run = folder.path
     penalties = [str(each) for each in plan.comparison.length_penalties]
     tried = state.penalties.get(run.name, {})
     if tried.get("weights_sha256") != sha256 or set(tried["bleu"]) != set(penalties):
@@ -194,10 +196,11 @@ def _choose_penalty(plan: Plan, entry: Entry, run: Path, sha256: str, state: Sta
         state.penalties[run.name] = tried
         state.write()
     best = max(penalties, key=lambda penalty: tried["bleu"][penalty])
-    folder = RunFolder.open(run)
     decoding = folder.config.decoding.model_copy(update={"length_penalty": float(best)})
-    if decoding != folder.config.decoding:  # so that evaluate and translate use it too
-        folder.with_config(folder.config.model_copy(update={"decoding": decoding}))
+    if decoding == folder.config.decoding:
+        return folder
+    # so that evaluate and translate use it too
+    return folder.with_config(folder.config.model_copy(update={"decoding": decoding}))
 
 
 def _validation_bleu(config: RunConfig, run: Path, length_penalty: float, device: str) -> float:

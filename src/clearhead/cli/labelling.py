@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 import time
@@ -16,7 +15,7 @@ from clearhead.config import ClassifierConfig, TsvTexts
 from clearhead.errors import UsageError
 from clearhead.evaluation.classification import ClassificationScores, McNemar, classification_scores, mcnemar
 from clearhead.pipelines import pipeline
-from clearhead.runs.folder import MODEL, RunFolder
+from clearhead.runs.folder import RunFolder
 from clearhead.text.corpus import LostPairs, Pair, read_pairs
 from clearhead.version import __version__
 
@@ -73,12 +72,10 @@ def label_run(run: Path, tsv: Path, name: str, device: str, skip_bad_lines: bool
     ]
     seconds = time.perf_counter() - began
     right = [numbers[pair.label] for pair in pairs]
-    with open(run / MODEL, "rb") as file:
-        weights_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     evaluations = run / "evaluations"
     evaluations.mkdir(exist_ok=True)
     scores = classification_scores(labels, right, said)
-    done = Labelling(run, right, said, scores, lost, seconds, weights_sha256, evaluations / f"{name}.json")
+    done = Labelling(run, right, said, scores, lost, seconds, folder.weights_sha256(), evaluations / f"{name}.json")
     lines = "".join(f"{pair.number}\t{labels[answer]}\n" for pair, answer in zip(pairs, said))
     (evaluations / f"{name}.labels.tsv").write_text(lines, encoding="utf-8", newline="\n")
     done.path.write_text(json.dumps(done.to_dict(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 import time
@@ -19,7 +18,7 @@ from clearhead.decoding.few_shot import Labelled, Trial, few_shot
 from clearhead.decoding.generator import Generator
 from clearhead.errors import CorpusError, UsageError
 from clearhead.evaluation.classification import classification_scores
-from clearhead.runs.folder import MODEL, RunFolder
+from clearhead.runs.folder import RunFolder
 from clearhead.text.corpus import LostPairs, read_pairs
 from clearhead.version import __version__
 
@@ -78,13 +77,11 @@ def prompt_run(run: Path, asked: Asked, name: str, device: str) -> Prompted:
         range(1, asked.seeds + 1),
         _progress(sum(asked.seeds if k else 1 for k in asked.shots)),
     )
-    with open(run / MODEL, "rb") as file:
-        weights_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     right = [label for _, label in texts]
     table = {
         "run": run.name,
         "clearhead": __version__,
-        "weights_sha256": weights_sha256,
+        "weights_sha256": folder.weights_sha256(),
         "seconds": round(time.perf_counter() - began, 3),
         "test": name,
         "template": asked.template,

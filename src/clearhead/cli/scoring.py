@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 import time
@@ -18,7 +17,7 @@ from clearhead.config import RunConfig, with_overrides
 from clearhead.decoding.translator import Translator
 from clearhead.errors import CorpusError
 from clearhead.evaluation.scores import Scores, score
-from clearhead.runs.folder import MODEL, RunFolder
+from clearhead.runs.folder import RunFolder
 from clearhead.text.corpus import read_lines
 from clearhead.version import __version__
 
@@ -75,12 +74,6 @@ def _sentences(path: Path) -> list[str]:
         raise
 
 
-def weights_sha256(run: Path) -> str:
-    """Return what a run's weights are known by."""
-    with open(run / MODEL, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def test_set_name(src: Path) -> str:
     """Return the test set's name: the file's without its language ("test_2016_flickr.en" -> "test_2016_flickr")."""
     name = src.name.removesuffix(".gz")
@@ -110,7 +103,7 @@ def evaluate_run(
     evaluations = run / "evaluations"
     evaluations.mkdir(exist_ok=True)
     paths = evaluations / f"{name}.hyp.txt", evaluations / f"{name}.json"
-    done = Evaluation(run, config, hypotheses, scores, seconds, weights_sha256(run), *paths)
+    done = Evaluation(run, config, hypotheses, scores, seconds, folder.weights_sha256(), *paths)
     lines = "".join(" ".join(line.split("\n")) + "\n" for line in hypotheses)
     done.hyp_path.write_text(lines, encoding="utf-8", newline="\n")
     done.scores_path.write_text(json.dumps(done.to_dict(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

@@ -13,6 +13,7 @@ Nothing in it is executed or unpickled, and no path outside of it is needed to t
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -146,6 +147,11 @@ class RunFolder:
             RunError: there are none, or the file is not what was written.
         """
         return restored(read_tensors(self.path / MODEL, device))
+
+    def weights_sha256(self) -> str:
+        """Return the sha256 in hex of the file that holds the weights: what they are known by."""
+        with open(self.path / MODEL, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def write_weights(self, weights: Mapping[str, Tensor], storage: Storage = "fp32") -> None:
         """Write the weights; a kill at any instant leaves the old ones or the new ones.
