@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from clearhead.cli.comparing import DONE, State, TestSet, evaluations
 from clearhead.cli.comparison import Entry, Plan, differences
+from clearhead.cli.evaluations import as_json, evaluation_path
 from clearhead.errors import RunError, locale_language
 from clearhead.evaluation.lengths import bleu_by_length, fifths
 from clearhead.evaluation.paired import PairedScores, paired_test
@@ -33,7 +33,7 @@ def write_reports(plan: Plan, out: Path, tests: TestSet, state: State) -> dict[s
     """
     table = gather(plan, out, tests, state)
     language = locale_language()
-    write_page(out / f"{REPORT}.json", json.dumps(table, ensure_ascii=False, indent=2) + "\n")
+    write_page(out / f"{REPORT}.json", as_json(table))
     write_page(out / f"{REPORT}.md", comparison_markdown(table, language))
     write_page(out / f"{REPORT}.html", comparison_page(table, language))
     return table
@@ -167,7 +167,7 @@ def _add_paired(
 
 
 def _hypotheses(run: Path, name: str) -> list[str]:
-    return (run / "evaluations" / f"{name}.hyp.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    return evaluation_path(run, f"{name}.hyp.txt").read_text(encoding="utf-8").split("\n")[:-1]
 
 
 def _shown(sources: Sequence[str]) -> list[int]:

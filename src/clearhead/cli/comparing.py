@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clearhead.cli.comparison import Entry, Plan, differences
+from clearhead.cli.evaluations import evaluation_path
 from clearhead.cli.scoring import evaluate_run, read_test_set, test_set_name
 from clearhead.cli.training import carry_out
 from clearhead.config import BuiltIn, RunConfig, expand_root
@@ -222,7 +223,7 @@ def _validation_bleu(config: RunConfig, run: Path, length_penalty: float, device
 def _evaluation(run: Path, name: str) -> dict[str, Any]:
     """Return what an evaluation wrote down, nothing where there is none that is whole."""
     try:
-        table = json.loads((run / "evaluations" / f"{name}.json").read_text(encoding="utf-8"))
+        table = json.loads(evaluation_path(run, f"{name}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return table if isinstance(table, dict) else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clearhead.cli.evaluations import as_json
 from clearhead.errors import UsageError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def evaluate(
             typer.echo("\n".join(as_markdown(evaluations, paired)))
         case Format.json:
             table = {"runs": [each.to_dict() for each in evaluations], "paired": paired.to_dict() if paired else None}
-            typer.echo(json.dumps(table, ensure_ascii=False, indent=2))
+            typer.echo(as_json(table), nl=False)
 
 
 def _label(runs: list[Path], tsv: Path, name: str, skip_bad_lines: bool, format: Format, device: str) -> None:
@@ -95,7 +95,7 @@ def _label(runs: list[Path], tsv: Path, name: str, skip_bad_lines: bool, format:
         case Format.markdown:
             typer.echo("\n".join(labelling.as_markdown(done)))
         case Format.json:
-            typer.echo(json.dumps(labelling.as_table(done), ensure_ascii=False, indent=2))
+            typer.echo(as_json(labelling.as_table(done)), nl=False)
 
 
 def as_text(evaluations: list[Evaluation], paired: PairedScores | None) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -38,6 +37,7 @@ def few_shot(
     the run folder under evaluations/ and drawn in the report.
     """
     from clearhead.cli import prompting
+    from clearhead.cli.evaluations import as_json
     from clearhead.config import TsvTexts
 
     words = dict(each.split("=", 1) for each in label if "=" in each)
@@ -56,4 +56,4 @@ def few_shot(
         case Format.markdown:
             typer.echo("\n".join(prompting.as_markdown(done.table)))
         case Format.json:
-            typer.echo(json.dumps(done.table, ensure_ascii=False, indent=2))
+            typer.echo(as_json(done.table), nl=False)

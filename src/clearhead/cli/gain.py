@@ -30,19 +30,17 @@ def gain(
     Both learning curves are drawn in the run's report. On a test set, evaluate both runs at once: the paired test
     tells whether they differ.
     """
+    from clearhead.cli.evaluations import as_json, evaluation_path, keep
     from clearhead.cli.report import report
     from clearhead.runs.folder import RunFolder
 
     first, second = RunFolder.open(run), RunFolder.open(over)
     table = compared(first, second)
-    evaluations = first.path / "evaluations"
-    evaluations.mkdir(exist_ok=True)
-    content = json.dumps(table, ensure_ascii=False, indent=2) + "\n"
-    (evaluations / f"{second.path.name}.gain.json").write_text(content, encoding="utf-8")
+    keep(evaluation_path(first.path, f"{second.path.name}.gain.json"), as_json(table))
     report(first)
     match format:
         case Format.json:
-            typer.echo(content, nl=False)
+            typer.echo(as_json(table), nl=False)
         case Format.text | Format.markdown:
             typer.echo("\n".join(as_markdown(table)))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clearhead.cli.evaluations import as_json, evaluation_path, keep
 from clearhead.cli.report import report
 from clearhead.config import ClassifierConfig, TsvTexts
 from clearhead.errors import UsageError
@@ -72,13 +72,13 @@ def label_run(run: Path, tsv: Path, name: str, device: str, skip_bad_lines: bool
     ]
     seconds = time.perf_counter() - began
     right = [numbers[pair.label] for pair in pairs]
-    evaluations = run / "evaluations"
-    evaluations.mkdir(exist_ok=True)
     scores = classification_scores(labels, right, said)
-    done = Labelling(run, right, said, scores, lost, seconds, folder.weights_sha256(), evaluations / f"{name}.json")
+    done = Labelling(
+        run, right, said, scores, lost, seconds, folder.weights_sha256(), evaluation_path(run, f"{name}.json")
+    )
     lines = "".join(f"{pair.number}\t{labels[answer]}\n" for pair, answer in zip(pairs, said))
-    (evaluations / f"{name}.labels.tsv").write_text(lines, encoding="utf-8", newline="\n")
-    done.path.write_text(json.dumps(done.to_dict(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    keep(evaluation_path(run, f"{name}.labels.tsv"), lines)
+    keep(done.path, as_json(done.to_dict()))
     report(folder)
     return done
 

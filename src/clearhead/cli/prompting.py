@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from clearhead.cli.evaluations import as_json, evaluation_path, keep
 from clearhead.cli.report import report
 from clearhead.config import TsvTexts
 from clearhead.data.randomness import generator as draws_of
@@ -91,10 +91,8 @@ def prompt_run(run: Path, asked: Asked, name: str, device: str) -> Prompted:
         "most_frequent": max(map(right.count, range(len(asked.words)))) / len(right),
         "rows": [_row(k, [each for each in trials if each.shots == k], right, list(asked.words)) for k in asked.shots],
     }
-    evaluations = run / "evaluations"
-    evaluations.mkdir(exist_ok=True)
-    path = evaluations / f"{name}.few-shot.json"
-    path.write_text(json.dumps(table, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    path = evaluation_path(run, f"{name}.few-shot.json")
+    keep(path, as_json(table))
     report(folder)
     return Prompted(table, path)
 

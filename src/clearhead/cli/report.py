@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from clearhead.cli.evaluations import EVALUATIONS
 from clearhead.errors import RunError, locale_language
 from clearhead.reporting.report import KEPT, write_report
 from clearhead.runs.folder import RunFolder
@@ -34,7 +35,7 @@ def report(run: RunFolder, scores: dict[str, Any] | None = None) -> None:
 def _kept(run: RunFolder) -> list[tuple[str, dict[str, Any]]]:
     """Read the tables that are kept under evaluations/ and have a place in the report."""
     tables = []
-    for path in sorted(run.path.glob("evaluations/*.*.json")):
+    for path in sorted((run.path / EVALUATIONS).glob("*.*.json")):
         kind = path.name.split(".")[-2]
         if kind not in KEPT:
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
+from clearhead.cli.evaluations import as_json, evaluation_path, keep
 from clearhead.cli.recipe import language_of
 from clearhead.cli.report import report
 from clearhead.config import RunConfig, with_overrides
@@ -100,12 +100,9 @@ def evaluate_run(
             print(f"\r{len(hypotheses):,} of {len(sources):,} sentences", end="", file=sys.stderr, flush=True)
     seconds = time.perf_counter() - began
     scores = score(hypotheses, references, config.evaluation, config.languages.tgt)
-    evaluations = run / "evaluations"
-    evaluations.mkdir(exist_ok=True)
-    paths = evaluations / f"{name}.hyp.txt", evaluations / f"{name}.json"
+    paths = evaluation_path(run, f"{name}.hyp.txt"), evaluation_path(run, f"{name}.json")
     done = Evaluation(run, config, hypotheses, scores, seconds, folder.weights_sha256(), *paths)
-    lines = "".join(" ".join(line.split("\n")) + "\n" for line in hypotheses)
-    done.hyp_path.write_text(lines, encoding="utf-8", newline="\n")
-    done.scores_path.write_text(json.dumps(done.to_dict(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    keep(done.hyp_path, "".join(" ".join(line.split("\n")) + "\n" for line in hypotheses))
+    keep(done.scores_path, as_json(done.to_dict()))
     report(folder, scores.to_dict())
     return done
