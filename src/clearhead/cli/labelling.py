@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clearhead.cli.evaluations import as_json, evaluation_path, keep
+from clearhead.cli.progress import counter
 from clearhead.cli.report import report
 from clearhead.config import ClassifierConfig, TsvTexts
 from clearhead.errors import UsageError
@@ -68,7 +68,8 @@ def label_run(run: Path, tsv: Path, name: str, device: str, skip_bad_lines: bool
     numbers = {label: number for number, label in enumerate(labels)}
     began = time.perf_counter()
     said = [
-        numbers[result["label"]] for result in pipe([pair.src for pair in pairs], on_progress=_progress(len(pairs)))
+        numbers[result["label"]]
+        for result in pipe([pair.src for pair in pairs], on_progress=counter(len(pairs), "texts"))
     ]
     seconds = time.perf_counter() - began
     right = [numbers[pair.label] for pair in pairs]
@@ -126,10 +127,3 @@ def as_table(done: Sequence[Labelling]) -> dict[str, Any]:
     """Return the scores as JSON's types."""
     tests = [{"run": str(each.run), **vars(test)} for each, test in zip(done[1:], compared(done))]
     return {"runs": [each.to_dict() for each in done], "mcnemar": tests}
-
-
-def _progress(total: int) -> Callable[[int], None] | None:
-    def show(count: int) -> None:
-        print(f"\r{count:,} of {total:,} texts", end="", file=sys.stderr, flush=True)
-
-    return show if sys.stderr.isatty() else None

@@ -1,8 +1,9 @@
-"""What a training says of itself on stderr: a bar where a person looks on, plain lines where a file does."""
+"""What is said of progress on stderr: a bar where a person looks on, plain lines where a file does."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -58,6 +59,16 @@ class ProgressDisplay:
                 return
         for line in lines(event, self.validations):
             self.bar.console.print(line, markup=False, soft_wrap=True)
+
+
+def counter(total: int, unit: str) -> Callable[[int], None]:
+    """Return what says how many of ``total`` are done: on one line, where a person looks on."""
+
+    def show(count: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{count:,} of {total:,} {unit}", end="", file=sys.stderr, flush=True)
+
+    return show
 
 
 def _machinery(event: Started) -> str:

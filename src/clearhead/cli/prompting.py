@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from clearhead.cli.evaluations import as_json, evaluation_path, keep
+from clearhead.cli.progress import counter
 from clearhead.cli.report import report
 from clearhead.config import TsvTexts
 from clearhead.data.randomness import generator as draws_of
@@ -75,7 +74,7 @@ def prompt_run(run: Path, asked: Asked, name: str, device: str) -> Prompted:
         asked.template,
         asked.shots,
         range(1, asked.seeds + 1),
-        _progress(sum(asked.seeds if k else 1 for k in asked.shots)),
+        counter(sum(asked.seeds if k else 1 for k in asked.shots), "draws of examples"),
     )
     right = [label for _, label in texts]
     table = {
@@ -147,10 +146,3 @@ def as_markdown(table: dict[str, Any]) -> list[str]:
 def _said(scores: dict[str, Any]) -> str:
     low, high = scores["interval"] or (scores["lowest"], scores["highest"])
     return f"{scores['accuracy']:.2%} ({low:.2%} to {high:.2%})"
-
-
-def _progress(total: int) -> Callable[[int], None] | None:
-    def show(count: int) -> None:
-        print(f"\r{count:,} of {total:,} draws of examples", end="", file=sys.stderr, flush=True)
-
-    return show if sys.stderr.isatty() else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from unicodedata import normalize
 
 from clearhead.cli.evaluations import as_json, evaluation_path, keep
+from clearhead.cli.progress import counter
 from clearhead.cli.recipe import language_of
 from clearhead.cli.report import report
 from clearhead.config import RunConfig, with_overrides
@@ -93,11 +93,11 @@ def evaluate_run(
     translator = Translator.load(run, device=device, overrides=overrides)
     began = time.perf_counter()
     hypotheses: list[str] = []
+    show = counter(len(sources), "sentences")
     for start in range(0, len(sources), CHUNK_SENTENCES):
         chunk = sources[start : start + CHUNK_SENTENCES]
         hypotheses += [each.text for each in translator(chunk, first=start + 1)]
-        if sys.stderr.isatty():
-            print(f"\r{len(hypotheses):,} of {len(sources):,} sentences", end="", file=sys.stderr, flush=True)
+        show(len(hypotheses))
     seconds = time.perf_counter() - began
     scores = score(hypotheses, references, config.evaluation, config.languages.tgt)
     paths = evaluation_path(run, f"{name}.hyp.txt"), evaluation_path(run, f"{name}.json")
