@@ -610,16 +610,25 @@ def read_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
         ConfigError: not TOML, an unknown key (with the nearest name), a value out of range.
         RunError: the file cannot be read.
     """
+    return make_config(read_toml(path), overrides, where=str(path))
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Read a TOML file as nested tables.
+
+    Raises:
+        ConfigError: not TOML.
+        RunError: the file cannot be read.
+    """
     try:
         with open(path, "rb") as file:
-            table = tomllib.load(file)
+            return tomllib.load(file)
     except OSError as error:
         raise RunError("cannot-read", path=path, problem=error.strerror) from error
     except UnicodeDecodeError as error:
         raise ConfigError("bad-toml", where=path, problem="not UTF-8") from error
     except (ValueError, RecursionError) as error:  # TOMLDecodeError; too many digits; nested too deep
         raise ConfigError("bad-toml", where=path, problem=error) from error
-    return make_config(table, overrides, where=str(path))
 
 
 def make_config(table: dict[str, Any], overrides: list[str] | tuple[str, ...] = (), where: str = "config") -> RunConfig:
@@ -641,6 +650,17 @@ def make_config(table: dict[str, Any], overrides: list[str] | tuple[str, ...] = 
 def with_overrides(config: RunConfig, overrides: list[str] | tuple[str, ...]) -> RunConfig:
     """Return ``config`` with ``key=value`` overrides applied."""
     return make_config(config.model_dump(exclude_none=True), overrides, where="--set")
+
+
+def resolved(config: RunConfig) -> RunConfig:
+    """Return ``config`` as a run folder keeps it: ``data.root`` expanded, ``data.max_tokens`` what the model takes.
+
+    Raises:
+        ConfigError: ``data.root`` names a variable that is not set.
+    """
+    limit = min(config.data.max_tokens, config.model.max_positions)
+    data = config.data.model_copy(update={"root": expand_root(config.data.root), "max_tokens": limit})
+    return config.model_copy(update={"data": data})
 
 
 def expand_root(root: str) -> str:

@@ -16,6 +16,7 @@ from clearhead.reporting.comparison import comparison_page
 from clearhead.reporting.comparison_text import comparison_markdown
 from clearhead.reporting.history import History, number
 from clearhead.reporting.parts import write_page
+from clearhead.runs.folder import LOG
 from clearhead.runs.log import read_log
 from clearhead.version import __version__
 
@@ -73,7 +74,7 @@ def gather(plan: Plan, out: Path, tests: TestSet, state: State) -> dict[str, Any
 
 def _run(plan: Plan, entry: Entry, path: Path, state: State) -> dict[str, Any]:
     """Return what a run's log tells, and how its config differs from the base's."""
-    history = History(read_log(path / "log.jsonl"))
+    history = History(read_log(path / LOG))
     base = next(other.config for other in plan.entries if other.model == plan.base)
     try:
         curve = [_point(event) for event in history.validated]
@@ -82,7 +83,7 @@ def _run(plan: Plan, entry: Entry, path: Path, state: State) -> dict[str, Any]:
         last = history.progress[-1]["step"] if history.progress else 0
         share = last / history.step if history.step else 0.0  # of the updates, what progress was told of
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise RunError("bad-log", path=path / "log.jsonl", problem=f"{type(error).__name__}: {error}") from error
+        raise RunError("bad-log", path=path / LOG, problem=f"{type(error).__name__}: {error}") from error
     return {
         "name": path.name,
         "model": entry.model,

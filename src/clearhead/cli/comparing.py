@@ -14,12 +14,12 @@ from clearhead.cli.comparison import Entry, Plan, differences
 from clearhead.cli.evaluations import evaluation_path
 from clearhead.cli.scoring import evaluate_run, read_test_set, test_set_name
 from clearhead.cli.training import carry_out
-from clearhead.config import BuiltIn, RunConfig, expand_root
+from clearhead.config import BuiltIn, RunConfig, expand_root, resolved
 from clearhead.decoding.translator import Translator
 from clearhead.errors import ConfigError, RunError, TrainingError, UsageError
 from clearhead.evaluation.scores import validation_scores
 from clearhead.runs.files import make_folder, read_json, replace_file
-from clearhead.runs.folder import RUN, RunFolder, cut_off
+from clearhead.runs.folder import MODEL, RUN, RunFolder, cut_off
 from clearhead.runs.log import read_log
 from clearhead.text.corpus import LostPairs, read_pairs
 
@@ -129,7 +129,7 @@ def train(plan: Plan, entry: Entry, run: Path, state: State, **how: Any) -> int:
         return 0
     if how["resume"] and (run / RUN).exists() and not cut_off(run):
         folder = _brought_up_to_date(RunFolder.open(run, weights=False), entry.config)
-        if _finished(folder) and (folder.path / "model.safetensors").exists():
+        if _finished(folder) and (folder.path / MODEL).exists():
             print(f"{run.name}: trained already", file=sys.stderr)
             return 0
     number = plan.entries.index(entry) + 1
@@ -145,9 +145,7 @@ def train(plan: Plan, entry: Entry, run: Path, state: State, **how: Any) -> int:
 
 def _brought_up_to_date(folder: RunFolder, config: RunConfig) -> RunFolder:
     """Give a run the budget and the decoding that the comparison has now; what is learnt must be the same."""
-    limit = min(config.data.max_tokens, config.model.max_positions)
-    resolved = {"root": expand_root(config.data.root), "max_tokens": limit}
-    config = config.model_copy(update={"data": config.data.model_copy(update=resolved)})
+    config = resolved(config)
     for key, (found, wanted) in differences(folder.config, config).items():
         if key in OF_NO_ACCOUNT or key.startswith(("decoding.", "evaluation.")):
             continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
@@ -11,8 +10,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from clearhead.cli.recipe import find_recipe
-from clearhead.config import BuiltIn, NonNegative, Positive, RunConfig, Section, expand_root, make_config
-from clearhead.errors import ConfigError, RunError
+from clearhead.config import BuiltIn, NonNegative, Positive, RunConfig, Section, expand_root, make_config, read_toml
+from clearhead.errors import ConfigError
 
 Table = dict[str, Any]
 MANY_STEPS: Final = 1_000_000
@@ -161,15 +160,7 @@ def read_plan(file: str, data_root: str = "") -> Plan:
         UsageError: no file of that name comes with the package.
     """
     path = find_recipe(file)
-    try:
-        with open(path, "rb") as opened:
-            table = tomllib.load(opened)
-    except OSError as error:
-        raise RunError("cannot-read", path=path, problem=error.strerror) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError("bad-toml", where=path, problem="not UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError("bad-toml", where=path, problem=error) from error
+    table = read_toml(path)
     if data_root and isinstance(table.setdefault("data", {}), dict):
         table["data"]["root"] = data_root
     return make_plan(table, str(path))

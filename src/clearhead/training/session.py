@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from clearhead.config import ClassifierConfig, DecoderConfig, EncoderConfig, RunConfig, expand_root, with_overrides
+from clearhead.config import ClassifierConfig, DecoderConfig, EncoderConfig, RunConfig, resolved, with_overrides
 from clearhead.data.corpus import Progress, open_corpora
 from clearhead.data.texts import open_packed, open_texts
 from clearhead.device import Device, cache_folder, choose_device, keep_freed_memory
@@ -60,11 +60,7 @@ def open_training(
     team = Team.join(chosen.name)
     if team.size > 1 and getattr(config.model, "norm", "") == "batch":
         raise ConfigError("batch-norm-alone", processes=team.size)
-    resolved = {
-        "root": expand_root(config.data.root),
-        "max_tokens": min(config.data.max_tokens, config.model.max_positions),
-    }
-    config = config.model_copy(update={"data": config.data.model_copy(update=resolved)})
+    config = resolved(config)
     if team.leads:
         run = _run_folder(config, out, resume, overwrite)
     team.agree(None)
