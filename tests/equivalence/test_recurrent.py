@@ -12,7 +12,7 @@ from clearhead.data.batch import Batch
 from clearhead.models.build import build_model, load_weights, named_weights
 from clearhead.models.recurrent import RecurrentSeq2Seq
 
-from .test_transformer import V, batch, expected_hidden
+from .test_transformer import V, batch, check_padding_and_other_rows_change_nothing, expected_hidden
 
 KINDS = [
     {"attention": "none", "cell": "lstm", "direction": "backward"},
@@ -93,18 +93,7 @@ def test_without_attention_the_last_hidden_vector_is_the_answer(cell):
 
 @each_kind
 def test_padding_and_the_rest_of_the_batch_change_nothing(kind):
-    model, b = make(**kind), batch()
-    junk = Batch(
-        torch.where(b.src_mask, b.src, 9), b.src_mask, torch.where(b.tgt_mask, b.tgt_input, 9), b.tgt_output, b.tgt_mask
-    )
-    assert torch.equal(model(b)[b.tgt_mask], model(junk)[b.tgt_mask])
-    for row in range(3):
-        s, t = int(b.src_mask[row].sum()), int(b.tgt_mask[row].sum())
-        one = slice(row, row + 1)
-        alone = Batch(
-            b.src[one, :s], b.src_mask[one, :s], b.tgt_input[one, :t], b.tgt_output[one, :t], b.tgt_mask[one, :t]
-        )
-        torch.testing.assert_close(model(alone)[0], model(b)[row, :t], atol=1e-5, rtol=1e-5)
+    check_padding_and_other_rows_change_nothing(make(**kind))
 
 
 @each_kind
