@@ -1,0 +1,171 @@
+"""From TOML and ``key=value`` to a config; what is wrong is told with its place and the nearest name."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from clearhead.config.data import SOURCES
+from clearhead.config.models import ALL_PRESETS, MODELS, RECURRENT_PRESETS
+from clearhead.config.run import RunConfig
+from clearhead.errors import ConfigError, RunError
+
+
+def read_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> RunConfig:
+    """Read a recipe or a run.toml and apply ``key=value`` overrides (TOML values, dotted keys).
+
+    Raises:
+        ConfigError: not TOML, an unknown key (with the nearest name), a value out of range.
+        RunError: the file cannot be read.
+    """
+    return make_config(read_toml(path), overrides, where=str(path))
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Read a TOML file as nested tables.
+
+    Raises:
+        ConfigError: not TOML.
+        RunError: the file cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise RunError("cannot-read", path=path, problem=error.strerror) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("bad-toml", where=path, problem="not UTF-8") from error
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError; too many digits; nested too deep
+        raise ConfigError("bad-toml", where=path, problem=error) from error
+
+
+def make_config(table: dict[str, Any], overrides: list[str] | tuple[str, ...] = (), where: str = "config") -> RunConfig:
+    """Turn a nested table into a RunConfig: preset filled in, overrides applied, every key checked.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest name), a value out of range, an override that is not key=value.
+    """
+    table = copy.deepcopy(table)  # the caller's stays as it is
+    for override in overrides:
+        _apply(table, override)
+    table = _with_preset(table, where)
+    try:
+        return RunConfig.model_validate(table)
+    except ValidationError as error:
+        raise _as_config_error(error, where) from error
+
+
+def with_overrides(config: RunConfig, overrides: list[str] | tuple[str, ...]) -> RunConfig:
+    """Return ``config`` with ``key=value`` overrides applied."""
+    return make_config(config.model_dump(exclude_none=True), overrides, where="--set")
+
+
+def resolved(config: RunConfig) -> RunConfig:
+    """Return ``config`` as a run folder keeps it: ``data.root`` expanded, ``data.max_tokens`` what the model takes.
+
+    Raises:
+        ConfigError: ``data.root`` names a variable that is not set.
+    """
+    limit = min(config.data.max_tokens, config.model.max_positions)
+    data = config.data.model_copy(update={"root": expand_root(config.data.root), "max_tokens": limit})
+    return config.model_copy(update={"data": data})
+
+
+def expand_root(root: str) -> str:
+    """Return ``data.root`` with ~ and environment variables filled in.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
+    for name in re.findall(r"\$\{?(\w+)\}?", root):
+        if name not in os.environ:
+            raise ConfigError("unset-variable", where="data.root", value=root, name=name)
+    return os.path.expanduser(os.path.expandvars(root))
+
+
+def _apply(table: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    names = key.strip().split(".")
+    if not equals or not all(names):
+        raise ConfigError("bad-set", value=override)
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()  # a bare word is a string: --set model.norm=pre
+    for name in names[:-1]:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise ConfigError("bad-set", value=override)
+    table[names[-1]] = parsed
+
+
+def _with_preset(table: dict[str, Any], where: str, key: str = "model") -> dict[str, Any]:
+    """Return ``table`` with the preset that the model at its last ``key``, and that one's body, may name filled in."""
+    model = table.get(key.rpartition(".")[2])
+    if not isinstance(model, dict):
+        return table
+    presets = RECURRENT_PRESETS if model.get("kind") == "recurrent" else ALL_PRESETS
+    rest = {key: value for key, value in model.items() if key != "preset"}
+    if "preset" in model:
+        name = model["preset"]
+        if name not in presets:
+            problem = _one_of(name, list(presets))
+            raise ConfigError("bad-value", where=where, key=f"{key}.preset", value=name, problem=problem)
+        rest = {**presets[name], **rest}
+    return {**table, key.rpartition(".")[2]: _with_preset(rest, where, f"{key}.body")}
+
+
+def _as_config_error(error: ValidationError, where: str) -> ConfigError:
+    first = error.errors(include_url=False)[0]
+    place = _place(first["loc"])
+    key = ".".join(place) or "config"
+    if first["type"] == "extra_forbidden":
+        return ConfigError("unknown-key", where=where, key=key, nearest=_nearest(first["loc"]))
+    if first["type"] == "union_tag_invalid":
+        kinds = re.findall(r"'([^']+)'", first["ctx"]["expected_tags"])
+        problem, value = _one_of(first["ctx"]["tag"], kinds), first["ctx"]["tag"]
+        return ConfigError("bad-value", where=where, key=f"{key}.kind", value=value, problem=problem)
+    message = first["msg"].removeprefix("Value error, ")
+    return ConfigError("bad-value", where=where, key=key, value=_shown(first["input"]), problem=message)
+
+
+def _shown(value: Any) -> Any:
+    return "..." if isinstance(value, (dict, BaseModel)) else value
+
+
+def _place(loc: tuple[int | str, ...]) -> list[str]:
+    """Return the keys on the way to a place, without the names of the kinds that pydantic puts between them."""
+    kinds: dict[str, Collection[object]] = {"sources": SOURCES, "valid": SOURCES, "model": MODELS, "body": MODELS}
+    found: list[str] = []
+    for part in loc:
+        last = next((key for key in reversed(found) if not key.isdigit()), "")
+        if part not in kinds.get(last, ()):
+            found.append(str(part))
+    return found
+
+
+def _nearest(loc: tuple[int | str, ...]) -> str:
+    section: Any = RunConfig
+    for part in loc[:-1]:
+        kinds = SOURCES | MODELS
+        if part in kinds:
+            section = kinds[part]
+        elif not isinstance(part, int) and part in section.model_fields:
+            annotation = section.model_fields[part].annotation
+            section = annotation if isinstance(annotation, type) else section
+    names = [*section.model_fields, *(["preset"] if section in MODELS.values() else [])]
+    close = difflib.get_close_matches(str(loc[-1]), names, n=1, cutoff=0.0)
+    return ".".join([*_place(loc[:-1]), close[0]])
+
+
+def _one_of(value: object, names: list[str]) -> str:
+    close = difflib.get_close_matches(str(value), names, n=1, cutoff=0.0)[0]
+    return f"one of {', '.join(names)}; the nearest is {close!r}"
