@@ -4,7 +4,8 @@
 
 SPEC: {"table": a config, "notes": a folder, "trainings": [{"out": ..., "set": [...], "kill": [rank, step]}, ...]}.
 A process writes NOTES/<out's name>.<rank>.<life>.<pid>.jsonl, a line an update: its step and epoch, the loss, and the
-target tokens of each pair that it took. "kill": that process kills itself in the midst of that update, in its first life.
+target tokens of each pair that it took. "kill": that process kills itself in the midst of that update, in its first
+life.
 """
 
 from __future__ import annotations
