@@ -35,6 +35,8 @@ WORDS = {
         "unmasked": "How likely the model holds each word, which it sees",
         "guess": "guess",
         "rivals": "Had another token come",
+        "ablations": "Heads switched off",
+        "checkpoints": "Checkpoints",
         "step": "step",
         "leads": "leads to",
         "score": "score",
@@ -57,6 +59,8 @@ WORDS = {
         "unmasked": "보이는 단어마다 모델이 매기는 확률",
         "guess": "답",
         "rivals": "다른 토큰이 왔다면",
+        "ablations": "헤드 끄기",
+        "checkpoints": "체크포인트",
         "step": "단계",
         "leads": "이어지는 번역",
         "score": "점수",
@@ -91,7 +95,7 @@ def inspect(
 
     if serve and (text or html):
         raise UsageError("serve-alone")
-    if (compare or other.strip()) and not html:
+    if (compare and not (html or serve)) or (other.strip() and not html):
         raise UsageError("compare-on-page")
     if not serve and not text.strip():
         raise UsageError("nothing-to-inspect")
@@ -99,7 +103,7 @@ def inspect(
     overrides = tuple(f"decoding.{name}={value}" for name, value in flags.items() if value is not None)
     inspector = Inspector(run, device, overrides)
     if serve:
-        _serve(inspector, port)
+        _serve(inspector, port, Inspector(compare, device, overrides) if compare else None)
     elif html is not None:
         document = _document(inspector, text, prefix, tag)
         if compare or other.strip():
@@ -111,11 +115,11 @@ def inspect(
         _print(inspector, text, prefix, tag)
 
 
-def _serve(inspector: Inspector, port: int) -> None:
+def _serve(inspector: Inspector, port: int, beside: Inspector | None) -> None:
     from clearhead.inspection.serve import Server, serve
 
     try:
-        server = Server(inspector, port, locale_language())
+        server = Server(inspector, port, locale_language(), beside)
     except OSError as error:
         raise MachineError("port-taken", port=port, problem=error.strerror) from error
     print(server.address, flush=True)
@@ -123,7 +127,20 @@ def _serve(inspector: Inspector, port: int) -> None:
 
 
 def _document(inspector: Inspector, text: str, prefix: str, tag: str) -> dict[str, Any]:
-    return inspector.document(text, prefix=prefix, tag=tag, full=True)
+    """Return the document with all that takes longer; a bar on stderr says how far it is, where a person looks on."""
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    words = WORDS[locale_language()]
+    tasks: dict[str, TaskID] = {}
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
+
+        def told(what: str, done: int, of: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(words[what], total=of)
+            bar.update(tasks[what], completed=done)
+
+        return inspector.document(text, prefix=prefix, tag=tag, full=True, on_progress=told)
 
 
 def _write(document: dict[str, Any], html: Path) -> None:

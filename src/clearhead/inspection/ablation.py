@@ -1,4 +1,4 @@
-"""Heads switched off: what each one's word is worth to the translation, all of them in one batch.
+"""Heads switched off: what each one's word is worth to what came out, all of them in one batch.
 
 A head that is off says zeros, which is what zeroing its slice of W_O comes to. (Michel et al. 2019 do the same to find
 heads that a model can do without.)
@@ -21,7 +21,7 @@ from clearhead.decoding.translator import Translator
 from clearhead.errors import UsageError
 from clearhead.inspection.explain import Question, outcome
 from clearhead.inspection.explanation import Explanation, Outcome
-from clearhead.inspection.rivals import ROWS
+from clearhead.inspection.rivals import ROWS, Progress, silent
 from clearhead.inspection.trace import hooks
 from clearhead.models.interface import Memory
 from clearhead.nn.attention import MultiHeadAttention
@@ -34,8 +34,8 @@ Head = tuple[str, int]
 class Ablation:
     """What one head is worth.
 
-    log_prob: of the same translation without the head; delta_log_prob: how much that is more (less, mostly).
-    outcome: what comes out of a search without it.
+    log_prob: of the same outcome without the head; delta_log_prob: how much that is more (less, mostly).
+    outcome: what comes out without it.
     """
 
     part: str
@@ -56,7 +56,11 @@ def heads_of(model: nn.Module) -> list[Head]:
 
 @torch.no_grad()
 def ablations(
-    translator: Translator, question: Question, explanation: Explanation, heads: Sequence[Head] | None = None
+    translator: Translator,
+    question: Question,
+    explanation: Explanation,
+    heads: Sequence[Head] | None = None,
+    on_progress: Progress = silent,
 ) -> list[Ablation]:
     """Return what each of ``heads`` (all, where None) is worth to this translation.
 
@@ -65,12 +69,7 @@ def ablations(
     """
     model = translator.model
     assert isinstance(model, nn.Module)
-    known = heads_of(model)
-    heads = known if heads is None else list(heads)
-    for part, head in heads:
-        if (part, head) not in known:
-            names = ", ".join(dict.fromkeys(f"{name} (0 to {last})" for name, last in dict(known).items()))
-            raise UsageError("no-such-head", part=part, head=head, known=names or "-")
+    heads = chosen_heads(model, heads)
     tokens = [token.id for token in explanation.tgt_outputs]
     with_all = math.fsum(step.log_prob or 0.0 for step in explanation.steps)
     found, at_once = [], max(1, ROWS // question.decoding.beam_size)
@@ -87,38 +86,56 @@ def ablations(
         for (part, head), given, best in zip(some, scored, searched):
             delta = given.log_prob - with_all
             found.append(Ablation(part, head, given.log_prob, delta, outcome(translator, best)))
+        on_progress(len(found), len(heads))
     return found
+
+
+def chosen_heads(model: nn.Module, heads: Sequence[Head] | None) -> list[Head]:
+    """Return ``heads``, or all where None.
+
+    Raises:
+        UsageError: there is no such head.
+    """
+    known = heads_of(model)
+    for part, head in heads or []:
+        if (part, head) not in known:
+            names = ", ".join(dict.fromkeys(f"{name} (0 to {last})" for name, last in dict(known).items()))
+            raise UsageError("no-such-head", part=part, head=head, known=names or "-")
+    return known if heads is None else list(heads)
 
 
 @contextmanager
 def without_heads(model: nn.Module, heads: Sequence[Head]) -> Iterator[_Silenced]:
     """Give the model as it is when sentence i of a batch lacks the head ``heads[i]``; in this thread, until the end."""
-    modules = dict(model.named_modules())
     silenced = _Silenced(model, len(heads))
+    with _heads_off(model, heads, silenced):
+        yield silenced
+
+
+@contextmanager
+def texts_without_heads(model: nn.Module, heads: Sequence[Head]) -> Iterator[None]:
+    """Let text i of a batch of texts lack the head ``heads[i]``; in this thread, until the end."""
+    with _heads_off(model, heads, _Rows(model, len(heads))):
+        yield
+
+
+@contextmanager
+def _heads_off(model: nn.Module, heads: Sequence[Head], rows: _Rows) -> Iterator[None]:
+    modules = dict(model.named_modules())
     with hooks() as hook:
         for path in {path for path, _ in heads}:
             module = modules[path]
             assert isinstance(module, MultiHeadAttention)
-            hook(module.core, silenced.silence(path, module.n_heads, heads))
-        yield silenced
+            hook(module.core, rows.silence(path, module.n_heads, heads))
+        yield
 
 
-class _Silenced:
-    """A ``Seq2Seq`` that knows at each call which sentence each row belongs to."""
+class _Rows:
+    """Knows which sentence each row belongs to; of a batch of texts each to its own."""
 
-    def __init__(self, model: Any, sentences: int) -> None:
-        self.model = model
-        self.vocabulary_size, self.max_positions = model.vocabulary_size, model.max_positions
-        self.all = torch.arange(sentences, device=model.output_weight.device)
+    def __init__(self, model: nn.Module, sentences: int) -> None:
+        self.all = torch.arange(sentences, device=next(model.parameters()).device)
         self.rows = self.all
-
-    @property
-    def output_weight(self) -> Tensor:
-        return self.model.output_weight
-
-    @property
-    def output_bias(self) -> Tensor | None:
-        return self.model.output_bias
 
     def silence(self, path: str, n_heads: int, heads: Sequence[Head]) -> Callable[..., Tensor]:
         """Return a hook on an attention core that puts zeros in the place of the words of heads that are off."""
@@ -131,6 +148,23 @@ class _Silenced:
             return z.masked_fill(off[rows][:, :, None, None], 0.0)  # (B, H, T, K)
 
         return hook
+
+
+class _Silenced(_Rows):
+    """A ``Seq2Seq`` that knows at each call which sentence each row belongs to."""
+
+    def __init__(self, model: Any, sentences: int) -> None:
+        super().__init__(model, sentences)
+        self.model = model
+        self.vocabulary_size, self.max_positions = model.vocabulary_size, model.max_positions
+
+    @property
+    def output_weight(self) -> Tensor:
+        return self.model.output_weight
+
+    @property
+    def output_bias(self) -> Tensor | None:
+        return self.model.output_bias
 
     def encode(self, src: Tensor, src_mask: Tensor) -> Memory:
         self.rows = self.all

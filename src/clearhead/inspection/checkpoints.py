@@ -14,8 +14,9 @@ from clearhead.decoding.scoring import score_pairs
 from clearhead.decoding.translator import Translator
 from clearhead.inspection.explain import Question, arrays, outcome, teach
 from clearhead.inspection.explanation import Explanation, Outcome
+from clearhead.inspection.trace import CORES
 from clearhead.models.build import build_model, load_weights, named_weights
-from clearhead.runs.checkpoints import stored_weights
+from clearhead.runs.checkpoints import stored_steps, stored_weights
 from clearhead.runs.folder import RunFolder
 from clearhead.runs.log import read_log
 
@@ -66,6 +67,12 @@ def over_checkpoints(
         yield _moment(asked, question, explanation, None, None)
 
 
+def how_many(run: RunFolder) -> int:
+    """Return how many moments ``over_checkpoints`` has."""
+    steps = len(stored_steps(run))
+    return steps and steps + 1 + (not run.config.training.init_from)
+
+
 def _moment(
     translator: Translator, question: Question, explanation: Explanation, step: int | None, loss: float | None
 ) -> Moment:
@@ -73,7 +80,7 @@ def _moment(
     problem = translator.problem([question.ids], [question.prefix], [int(question.problem.limits[0])])
     (best,) = question.search(translator.model, problem)
     (scored,) = score_pairs(translator.model, translator.teacher_batch([question.ids], [tokens]))
-    traced, _ = teach(translator, question.ids, tokens)
+    traced, _ = teach(translator, question.ids, tokens, CORES)
     return Moment(step, outcome(translator, best), scored.log_prob, loss, _cross(traced))
 
 

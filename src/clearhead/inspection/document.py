@@ -60,7 +60,7 @@ def document(
             "log_prob": explanation.log_prob,
             "score": explanation.score,
         },
-        "parts": parts(explanation),
+        "parts": parts(explanation, body.get("positions", "")),
         "tensors": table,
         "blob": blob,
         "steps": [_step(step) for step in explanation.steps],

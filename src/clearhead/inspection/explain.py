@@ -150,11 +150,16 @@ def answer(translator: Translator, question: Question) -> Explanation:
 
 
 @torch.no_grad()
-def teach(translator: Translator, src: list[int], tgt: list[int]) -> tuple[dict[str, Tensor], Tensor]:
-    """Record the model over one pair of ids by teacher forcing; return tensors without batch, and logits (T, V)."""
+def teach(
+    translator: Translator, src: list[int], tgt: list[int], kinds: tuple[type[nn.Module], ...] = (nn.Module,)
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Record the model over one pair of ids by teacher forcing; return tensors without batch, and logits (T, V).
+
+    kinds: see ``trace.tracing``.
+    """
     model = translator.model
     assert isinstance(model, nn.Module)
-    with tracing(model) as trace:
+    with tracing(model, kinds) as trace:
         hidden = model.forward(translator.teacher_batch([src], [tgt]))
     return named(trace.tensors()), model.project(hidden[0])  # type: ignore[operator]
 

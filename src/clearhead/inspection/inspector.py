@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,17 +14,19 @@ from torch import nn
 from clearhead.decoding.translator import Translator
 from clearhead.device import choose_device
 from clearhead.errors import UsageError
-from clearhead.inspection.ablation import ablations
-from clearhead.inspection.checkpoints import Moment, over_checkpoints
+from clearhead.inspection.ablation import Ablation, Head, ablations
+from clearhead.inspection.checkpoints import Moment, how_many, over_checkpoints
 from clearhead.inspection.document import ablation_of, document, said
 from clearhead.inspection.explain import Question, answer, ask, outcome
 from clearhead.inspection.explanation import Explanation
-from clearhead.inspection.rivals import forced, rivals
+from clearhead.inspection.rivals import Progress, forced, rivals, silent
+from clearhead.inspection.text_ablation import text_ablations
 from clearhead.inspection.texts import explain_label, explain_masked, explain_next
 from clearhead.interop.huggingface import tensor_files
 from clearhead.interop.load import is_foreign, load
 from clearhead.models.interface import MaskedLanguageModel
 from clearhead.runs.folder import MODEL, RunFolder
+from clearhead.version import __version__
 
 
 class Inspector:
@@ -48,7 +50,7 @@ class Inspector:
         self.model = run.model.to(self.device.name).eval()
         self.run = {
             "name": self.path.resolve().name,
-            "version": self.settings.clearhead,
+            "version": self.settings.clearhead or __version__,
             "parameters": sum(weight.numel() for weight in self.model.parameters()),
             "weights_sha256": self._sha256(),
             "languages": self.settings.languages.model_dump(),
@@ -93,31 +95,58 @@ class Inspector:
                 return explain_masked(model, self.tokenizers.src, self.device, limit, text)
         return answer(self.translator, self.ask(text, prefix, tag))
 
-    def document(self, text: str, *, prefix: str = "", tag: str = "", full: bool = False) -> dict[str, Any]:
+    def document(
+        self,
+        text: str,
+        *,
+        prefix: str = "",
+        tag: str = "",
+        full: bool = False,
+        on_progress: Callable[[str, int, int], None] | None = None,
+    ) -> dict[str, Any]:
         """Return what the page shows of ``text``.
 
-        full: a translation with rivals, heads switched off, and the run's checkpoints, which together take much longer
-            than the rest.
+        full: with heads switched off, and of a translation rivals and the run's checkpoints, which together take much
+            longer than the rest.
+        on_progress: told which of those ("rivals", "ablations", "checkpoints"), how many are done, and of how many.
 
         Raises: as ``explain``; FaultsError also where a checkpoint is damaged.
         """
-        if not full or self.task != "translation":
-            return document(self.explain(text, prefix=prefix, tag=tag), self.run, self.config())
-        translator, question = self.translator, self.ask(text, prefix, tag)
-        explanation = answer(translator, question)
-        return document(
-            explanation,
-            self.run,
-            self.config(),
-            rivals=rivals(translator, question, explanation),
-            ablations=ablations(translator, question, explanation),
-            checkpoints=list(self._checkpoints(question, explanation)),
-        )
 
-    def _checkpoints(self, question: Question, explanation: Explanation) -> Iterator[Moment]:
+        def told(what: str) -> Progress:
+            return silent if on_progress is None else partial(on_progress, what)
+
+        if self.task == "translation":
+            question = self.ask(text, prefix, tag)
+            explanation = answer(self.translator, question)
+            more = self._more(question, explanation, told) if full else {}
+        else:
+            explanation = self.explain(text)
+            more = {"ablations": self._text_ablations(explanation, None, told("ablations"))} if full else {}
+        return document(explanation, self.run, self.config(), **more)
+
+    def _more(self, question: Question, explanation: Explanation, told: Callable[[str], Progress]) -> dict[str, Any]:
+        translator = self.translator
+        return {
+            "rivals": rivals(translator, question, explanation, on_progress=told("rivals")),
+            "ablations": ablations(translator, question, explanation, on_progress=told("ablations")),
+            "checkpoints": self._checkpoints(question, explanation, told("checkpoints")),
+        }
+
+    def _checkpoints(self, question: Question, explanation: Explanation, on_progress: Progress) -> list[Moment]:
         if is_foreign(self.path):
-            return iter(())
-        return over_checkpoints(RunFolder.open(self.path), self.translator, question, explanation)
+            return []
+        run, found = RunFolder.open(self.path), []
+        for moment in over_checkpoints(run, self.translator, question, explanation):
+            found.append(moment)
+            on_progress(len(found), how_many(run))
+        return found
+
+    def _text_ablations(
+        self, explanation: Explanation, heads: list[Head] | None, on_progress: Progress = silent
+    ) -> list[Ablation]:
+        tokenizer = self.tokenizers.src
+        return text_ablations(self.model, tokenizer, self.device, explanation, heads, on_progress)
 
     def _sha256(self) -> str:
         """Return the checksum of the weights as they lie on disk, several files one after the other."""
@@ -145,11 +174,14 @@ class Inspector:
         return said(outcome(self.translator, hypothesis))
 
     def ablation(self, text: str, part: str, head: int) -> dict[str, Any]:
-        """Return what ``head`` of the attention ``part`` is worth to the translation of ``text``.
+        """Return what ``head`` of the attention ``part`` is worth to what the model makes of ``text``.
 
         Raises:
-            UsageError: there is no such head; others as ``explain.ask``.
+            UsageError: there is no such head; others as ``explain``.
         """
+        if self.task != "translation":
+            (found,) = self._text_ablations(self.explain(text), [(part, head)])
+            return ablation_of(found)
         question = self.ask(text)
         explanation = answer(self.translator, question)
         (found,) = ablations(self.translator, question, explanation, [(part, head)])

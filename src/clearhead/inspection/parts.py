@@ -27,10 +27,20 @@ PARTS = (
 """What a part is known by. "output" is not here: its logits are not recorded as a tensor."""
 
 
-def parts(explanation: Explanation) -> list[dict[str, Any]]:
+SUMS = {
+    "classifier": "models/encoder_only.py:TextEncoder.encode",
+    "language-model": "models/decoder_only.py:DecoderOnly",
+    "masked-language-model": "models/encoder_only.py:TextEncoder.encode",
+}
+"""Where models of one stack add up what is below it."""
+
+
+def parts(explanation: Explanation, positions: str = "sinusoidal") -> list[dict[str, Any]]:
     """Return the parts in the order in which they were computed, with their tensors' shapes.
 
     "kind" is one of those in ``PARTS``, "norm" (what a pre-norm stack ends in), "labels" or "output".
+
+    positions: as the model's config has it.
     """
     found: dict[str, dict[str, Any]] = {}
     for name, array in _in_order(explanation):
@@ -38,6 +48,8 @@ def parts(explanation: Explanation) -> list[dict[str, Any]]:
         same = part is not None and part[1] == "norm" and _unchanged(explanation, part[0].partition(".")[0])
         if part is not None and not same:
             path, kind, source, equation, section = part
+            source = SUMS.get(explanation.kind, source) if kind == "sum" else source
+            source = "nn/positions.py:LearnedPositions" if (kind, positions) == ("positions", "learned") else source
             new = {"name": path, "kind": kind, "shapes": {}, "source": source, "equation": equation, "section": section}
             found.setdefault(path, new)["shapes"][name.removeprefix(path).removeprefix(".") or "output"] = array
     last = "labels" if explanation.kind == "classifier" else "output"

@@ -44,13 +44,16 @@ class Server(ThreadingHTTPServer):
         inspector: what computes.
         port: where to listen; 0 for any free one, which ``server_port`` names.
         language: which one the page opens with.
+        beside: what computes the same for another run, shown beside it.
     """
 
     daemon_threads = True
 
-    def __init__(self, inspector: Inspects, port: int = 0, language: str = "en") -> None:
+    def __init__(
+        self, inspector: Inspects, port: int = 0, language: str = "en", beside: Inspects | None = None
+    ) -> None:
         super().__init__((HOST, port), _Answers)
-        self.inspector = inspector
+        self.inspector, self.beside = inspector, beside
         self.language = language
         self.turn = threading.Lock()
 
@@ -114,9 +117,11 @@ class _Answers(BaseHTTPRequestHandler):
         self._say(status, "text/html", content.encode("utf-8", "replace"))
 
     def _document(self, text: str = "", prefix: str = "", other: str = "") -> dict[str, Any]:
-        inspector = self.server.inspector
+        inspector, beside = self.server.inspector, self.server.beside
         document = inspector.document(_checked(text), prefix=_checked(prefix))
-        return {**document, "compare": inspector.document(_checked(other))} if other.strip() else document
+        if other.strip():
+            return {**document, "compare": (beside or inspector).document(_checked(other))}
+        return {**document, "compare": beside.document(text, prefix=prefix)} if beside else document
 
     def _value(self, what: str, asked: dict[str, str]) -> None:
         value, error, status = self._turn(lambda: self._computed(what, asked))

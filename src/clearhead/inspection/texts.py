@@ -160,22 +160,31 @@ def explain_masked(
     with device.autocast(), tracing(model) as trace:
         hidden = model.encode(ids, torch.ones_like(ids, dtype=torch.bool)).hidden
         logits = model.project(model.transform(hidden))[0]  # (S, V)
-    ordinary = tokenizer.ordinary_ids
-    likeliest = (logits[:, ordinary.start : ordinary.stop].argmax(-1) + ordinary.start).tolist()
-    hides = [token.id == tokenizer.mask_id for token in src]
-    said = [guess if hidden else token.id for guess, hidden, token in zip(likeliest, hides, src)]
+    tgt_text, said = filled([token.id for token in src], likeliest_ordinary(logits, tokenizer), tokenizer)
     steps = steps_of(logits, tokenizer, said)
     return Explanation(
         kind="masked-language-model",
         src_text=text,
         src=tuple(src),
-        tgt_text=tokenizer.decode(said[1:-1]) if any(hides) else "",
+        tgt_text=tgt_text,
         tgt_inputs=(),
         tgt_outputs=(),
         tensors=arrays(named(trace.tensors())),
         steps=tuple(steps),
-        log_prob=sum(step.log_prob or 0.0 for step, hidden in zip(steps, hides) if hidden),
+        log_prob=sum(step.log_prob or 0.0 for step, token in zip(steps, src) if token.id != step.chosen),
     )
+
+
+def likeliest_ordinary(logits: Tensor, tokenizer: AnyTokenizer) -> list[int]:
+    """Return at each place of logits (S, V) the likeliest token that is a text's own."""
+    ordinary = tokenizer.ordinary_ids
+    return (logits[:, ordinary.start : ordinary.stop].argmax(-1) + ordinary.start).tolist()
+
+
+def filled(ids: list[int], guesses: list[int], tokenizer: AnyTokenizer) -> tuple[str, list[int]]:
+    """Return the text of ``ids`` with a guess wherever one is hidden, "" where none is, and its ids."""
+    said = [guess if id == tokenizer.mask_id else id for id, guess in zip(ids, guesses)]
+    return ("" if said == ids else tokenizer.decode(said[1:-1])), said
 
 
 def _read(text: str, tokenizer: AnyTokenizer, limit: int) -> tuple[str, list[int]]:

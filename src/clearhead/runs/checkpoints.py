@@ -290,6 +290,11 @@ def average_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
     return {name: (tensor / len(paths)).float() for name, tensor in total.items()}
 
 
+def stored_steps(run: RunFolder) -> list[int]:
+    """Return the steps of the checkpoints that a run has, oldest first."""
+    return [_step(path) for path in _checkpoints(run.checkpoints_path) if not path.name.endswith(".old")]
+
+
 def stored_weights(run: RunFolder) -> Iterator[tuple[int, dict[str, Tensor]]]:
     """Yield the step and the weights of each checkpoint that a run has, oldest first.
 

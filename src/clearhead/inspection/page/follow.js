@@ -100,7 +100,7 @@ function explained(store, found) {
     h("p", null, t(found.how)),
     found.formula && h("p.formula", null, math(found.formula)),
     found.weights && served() ? learned(store, found) : [found.weights && columnOf(found.weights), terms(store, found)],
-    found.total !== undefined && h("p.total", null, math(`Σ = ${exact(found.total)}`)),
+    found.total !== undefined && h("p.total", null, math(`${found.made ?? "Σ"} = ${exact(found.total)}`)),
   );
 }
 
@@ -110,11 +110,18 @@ const columnOf = ({ name, column }) =>
 // The numbers that a number was computed of, one a row; more(place) adds cells to a row.
 function terms(store, found, titles = [], more = () => []) {
   if (!found.terms.length) return null;
+  if (found.terms.length === 1 && found.terms[0].length > 3) return upright(store, found);
   const rows = found.terms.slice(0, SHOWN).map((term, place) => {
     const cells = [String(place + 1), ...term.map((cell) => shown(store, cell, found)), ...more(place)];
     return Object.assign(cells, { mark: place === found.mark ? "chosen" : null });
   });
   return table(["", ...found.head, ...titles].map(heading), rows, { label: t("follow-title") });
+}
+
+// A single row of many numbers, one below the other: so they stay in sight.
+function upright(store, found) {
+  const rows = found.terms[0].map((cell, place) => [heading(found.head[place]), shown(store, cell, found)]);
+  return table(null, rows, { label: t("follow-title") });
 }
 
 // With the learned weights, which the server knows.

@@ -1,5 +1,6 @@
 // Where each number comes from: the numbers that it was computed of, and how.
 
+import { activation, feedForward, normalisedBelow, SUMMANDS } from "./equations.js";
 import { range, sum } from "./numbers.js";
 import { parsed } from "./naming.js";
 
@@ -147,7 +148,7 @@ function normalised(store, from, [row, column], norm) {
   const [gamma, beta] = ["gamma", "beta"].map((each) => ref(`${norm}.${each}`, column));
   const total = store.tensor(gamma.name).at(column) * normal + store.tensor(beta.name).at(column);
   const terms = [[ref(from, row, column), mean, spread, normal, gamma, beta]];
-  return { ...found, head: [...found.head, "γ", "β"], terms, total };
+  return { ...found, head: [...found.head, "γ", "β"], terms, total, made: found.formula };
 }
 
 const learned = () => ({ how: "how-learned", formula: "", head: [], terms: [] });
@@ -172,8 +173,7 @@ const RESIDUAL = {
 
 // The activation of a number, or of one times its gate.
 function activated(store, terms) {
-  const { activation } = store.document.config;
-  const formula = { relu: "max(0, x)", swiglu: "silu(x) · gate" }[activation] ?? `${activation}(x)`;
+  const formula = activation(store.document.config, "x", "gate");
   return { how: "how-activated", formula, head: ["term-input", "gate"].slice(0, terms.length), terms: [terms] };
 }
 
@@ -186,22 +186,22 @@ const FEED_FORWARD = {
     return activated(store, [ref(`${part}.inner`, ...index), ...(gated ? [ref(`${part}.gate`, ...index)] : [])]);
   },
   output: (store, part, [row, column]) =>
-    linear(store, `${part}.activated`, row, `${part}.w_2`, column, "FFN(x) = max(0, x W_1 + b_1) W_2 + b_2"),
+    linear(store, `${part}.activated`, row, `${part}.w_2`, column, feedForward(store.document.config)),
 };
 
-// Whether token vectors are multiplied by √d: not those of BERT and GPT, which have one stack and no say in it.
-const scaled = ({ scale_embedding, n_heads, n_layers }) => scale_embedding ?? !(n_heads && n_layers);
+// What is added up before the first layer.
+function summed(store, side, index) {
+  const there = (each) => store.has(`${side}_${each}`);
+  const summands = Object.keys(SUMMANDS).filter(there);
+  return {
+    how: "how-sum",
+    formula: summands.map((each) => SUMMANDS[each](store.document.config)).join(" + "),
+    head: summands.map((each) => TERMS[each]),
+    terms: [summands.map((each) => ref(`${side}_${each}`, ...index))],
+  };
+}
 
-// Whether the sum below the first layer is normalised, as BERT's is.
-const normalisedBelow = ({ embedding_norm, segments, norm }) =>
-  embedding_norm ?? (segments !== undefined && norm === "post");
-
-// What a token's vector is before the first layer: its own, its segment's, its place's.
-const SUMMANDS = {
-  embedding: ["term-embedding", (config) => (scaled(config) ? "E[id] √d" : "E[id]")],
-  segments: ["term-segments", () => "S[segment]"],
-  positions: ["term-positions", (config) => (config.positions === "sinusoidal" ? "PE" : "P[pos]")],
-};
+const TERMS = { embedding: "term-embedding", segments: "term-segments", positions: "term-positions" };
 
 const OTHER = {
   "transform.inner": (store, part, [row, column]) =>
@@ -214,14 +214,10 @@ for (const [side, stack] of [
   ["tgt", "decoder"],
 ]) {
   OTHER[`${side}_input`] = (store, part, index) => {
-    const summands = Object.keys(SUMMANDS).filter((each) => store.has(`${side}_${each}`));
-    return {
-      how: normalisedBelow(store.document.config) ? "how-sum-normalised" : "how-sum",
-      formula: summands.map((each) => SUMMANDS[each][1](store.document.config)).join(" + "),
-      head: summands.map((each) => SUMMANDS[each][0]),
-      terms: [summands.map((each) => ref(`${side}_${each}`, ...index))],
-    };
+    if (!normalisedBelow(store.document.config)) return summed(store, side, index);
+    return normalised(store, `${side}_input.sum`, index, `${side}_input`);
   };
+  OTHER[`${side}_input.sum`] = (store, part, index) => summed(store, side, index);
   OTHER[`${side}_segments`] = () => ({ how: "how-segment", formula: "S[segment]", head: [], terms: [] });
   OTHER[`${side}_positions`] = (store, part, [row, column]) => {
     if (store.document.config.positions !== "sinusoidal")
@@ -240,7 +236,7 @@ for (const [side, stack] of [
     const tokens = side === "src" ? store.document.src.tokens : store.document.tgt.inputs;
     return {
       how: "how-embedding",
-      formula: SUMMANDS.embedding[1](store.document.config),
+      formula: SUMMANDS.embedding(store.document.config),
       head: ["term-id"],
       terms: [[tokens[row]?.id ?? 0]],
       plain: true,

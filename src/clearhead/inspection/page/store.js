@@ -49,6 +49,13 @@ export class Store {
       const read = (place) => (mask && !mask.flat(place % wide) ? -Infinity : scores.flat(place) / divisor);
       return reader(name, scores.shape, read);
     }
+    if (what === "sum" && part.endsWith("_input")) {
+      const summands = ["embedding", "segments", "positions"]
+        .map((each) => this.stored(part.replace("input", each)))
+        .filter(Boolean);
+      const read = (place) => summands.reduce((total, each) => total + each.flat(place), 0);
+      return summands.length > 0 ? reader(name, summands[0].shape, read) : null;
+    }
     if (what === "sum" && part.endsWith("_residual")) {
       const [x, y] = [this.stored(`${part}.input`), this.stored(`${part.replace(/_residual$/, "")}.output`)];
       return x && y && reader(name, x.shape, (place) => x.flat(place) + y.flat(place));

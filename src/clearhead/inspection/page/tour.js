@@ -5,27 +5,32 @@ import { attentions } from "./naming.js";
 import { go, state } from "./state.js";
 import { t } from "./words.js";
 
-// Each stop: its words, the view, and what is shown there.
+const crosses = ({ parts }) => parts.some((part) => part.name.includes("cross_attention"));
+const sinusoidal = ({ config }) => config.positions === "sinusoidal";
+const placed = ({ config }) => config.positions !== undefined && !sinusoidal({ config });
+
+// Each stop: its words, the view, what is shown there, and which documents have it, where not all do.
 const STOPS = [
   { name: "welcome", at: { view: "model", block: null } },
   { name: "tokens", at: { view: "tokens", side: "src" } },
-  { name: "positions", at: { view: "tokens", side: "src" }, mark: "#waves" },
+  { name: "positions", at: { view: "tokens", side: "src" }, mark: "#waves", when: sinusoidal },
+  { name: "places", at: { view: "tokens", side: "src" }, mark: "#position-likeness", when: placed },
   { name: "vectors", at: { view: "attention", head: 0 }, part: 0, mark: "#step-q" },
   { name: "scores", at: { view: "attention", head: 0 }, part: 0, mark: ".ladder" },
   { name: "sum", at: { view: "attention", head: 0 }, part: 0, mark: "#step-z" },
   { name: "heads", at: { view: "heads", head: 0 }, part: 0 },
   { name: "layers", at: { view: "layers" } },
-  { name: "cross", at: { view: "heads", head: "mean" }, part: -1 },
+  { name: "recurrent", at: { view: "recurrent" } },
+  { name: "cross", at: { view: "heads", head: "mean" }, part: -1, when: crosses },
   { name: "beam", at: { view: "decoding" } },
+  { name: "label", at: { view: "classifier" } },
+  { name: "next", at: { view: "language" } },
+  { name: "hidden", at: { view: "masked" } },
   { name: "end", at: { view: "model", block: null } },
 ];
 
 export function stops(document, views) {
-  return STOPS.filter(
-    (stop) =>
-      views.includes(stop.at.view) &&
-      (stop.name !== "cross" || document.parts.some((part) => part.name.includes("cross_attention"))),
-  );
+  return STOPS.filter((stop) => views.includes(stop.at.view) && (stop.when?.(document) ?? true));
 }
 
 export function tour(document, views) {
@@ -43,7 +48,7 @@ export function tour(document, views) {
     { role: "region", "aria-label": t("tour") },
     h("p.eyebrow", null, t("tour-place", { number: place + 1, count: walk.length })),
     h("h2", { tabindex: -1 }, t(`tour-${stop.name}`)),
-    h("p", null, t(`tour-${stop.name}-words`)),
+    h("p", null, stop.name === "welcome" && `${t(`tour-welcome-${document.kind}`)} `, t(`tour-${stop.name}-words`)),
     h(
       "p.moves",
       null,

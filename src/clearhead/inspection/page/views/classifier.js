@@ -6,6 +6,14 @@ import { percent, range, written } from "../numbers.js";
 import { t } from "../words.js";
 
 export function classifier({ document: { labels, contributions, src } }) {
+  return [
+    h("p.lead", null, t("classifier-lead")),
+    h("section.card", null, h("h3", null, t("labels")), labelTable(labels)),
+    Object.entries(contributions ?? {}).map(([way, values]) => contribution(way, values, src.tokens)),
+  ];
+}
+
+export function labelTable(labels) {
   const rows = [...labels]
     .sort((a, b) => b.prob - a.prob)
     .map((each, place) => {
@@ -15,16 +23,7 @@ export function classifier({ document: { labels, contributions, src } }) {
         mark: place === 0 ? "chosen" : null,
       });
     });
-  return [
-    h("p.lead", null, t("classifier-lead")),
-    h(
-      "section.card",
-      null,
-      h("h3", null, t("labels")),
-      table([t("label"), t("logit"), t("probability")], rows, { label: t("labels") }),
-    ),
-    Object.entries(contributions ?? {}).map(([way, values]) => contribution(way, values, src.tokens)),
-  ];
+  return table([t("label"), t("logit"), t("probability")], rows, { label: t("labels") });
 }
 
 function contribution(way, values, tokens) {

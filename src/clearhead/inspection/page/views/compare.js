@@ -6,6 +6,7 @@ import { picture } from "../matrix.js";
 import { label } from "../naming.js";
 import { percent, written } from "../numbers.js";
 import { sentence, t } from "../words.js";
+import { labelTable } from "./classifier.js";
 import { meanEntropy } from "./heads.js";
 
 export function compare(store, other) {
@@ -23,8 +24,9 @@ export function compare(store, other) {
 
 function side(store) {
   const { document } = store;
+  const said = document.tgt.inputs.length ? document.tgt.outputs : document.src.tokens;
   const rows = document.steps.map((step, place) => {
-    const chosen = document.tgt.outputs[place];
+    const chosen = said[place];
     return [
       String(place + 1),
       data(chosen ? label(chosen) : ""),
@@ -37,9 +39,10 @@ function side(store) {
     null,
     h("p.eyebrow", null, data(document.run.name ?? "")),
     h("p.pairing", null, data(document.src.text || document.tgt.text)),
-    document.src.text && h("p.pairing", null, h("b.data", null, document.tgt.text)),
-    document.tgt.score !== undefined && h("p.hint", null, `${t("score")} ${written(document.tgt.score)}`),
+    document.src.text && document.tgt.text && h("p.pairing", null, h("b.data", null, document.tgt.text)),
+    document.beam && h("p.hint", null, `${t("score")} ${written(document.tgt.score)}`),
     weights(store),
+    document.labels.length > 0 && labelTable(document.labels),
     rows.length > 0 &&
       table([t("step"), t("token"), t("probability"), t("entropy")], rows, { label: t("view-decoding") }),
   );

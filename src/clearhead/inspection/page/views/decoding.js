@@ -184,13 +184,13 @@ function node(store, beam) {
       h(
         "div.pair",
         null,
-        topTen(at.top, at.chosen, asked.step + 1),
+        topTen(at.top, at.chosen),
         at.cross !== null && at.cross !== undefined && crossRow(store, at),
       ),
   );
 }
 
-export function topTen(top, chosen) {
+export function topTen(top, chosen, title = t("top-ten")) {
   const most = Math.exp(top[0].log_prob);
   const rows = top.map((each) => {
     const bar = h("i.bar", { "aria-hidden": "true" });
@@ -208,8 +208,8 @@ export function topTen(top, chosen) {
   return h(
     "div",
     null,
-    h("h4", null, t("top-ten")),
-    table([t("token"), t("logit"), t("log-prob"), t("probability")], rows, { label: t("top-ten") }),
+    h("h4", null, title),
+    table([t("token"), t("logit"), t("log-prob"), t("probability")], rows, { label: title }),
   );
 }
 

@@ -122,16 +122,25 @@ function small(store, part, head, chosen) {
   );
 }
 
+// What comes out of a model, and what it is called.
+const CAME_OUT = {
+  transformer: { heading: "translation", usual: ({ tgt }) => tgt.text },
+  classifier: { heading: "label", usual: ({ tgt }) => tgt.text },
+  "language-model": { heading: "next-token", usual: ({ steps }) => steps.at(-1).top[0].text },
+  "masked-language-model": { heading: "masked-filled", usual: ({ tgt }) => tgt.text },
+};
+
 // A head switched off: the change of the translation's log-probability, and what is said instead.
 function without(store, { part, head }) {
-  const { ablations, tgt } = store.document;
+  const { ablations } = store.document;
+  const { heading, usual } = CAME_OUT[store.document.kind] ?? CAME_OUT.transformer;
   const of = ablations.filter((each) => each.part === part);
   const rows = of.map((each) =>
     Object.assign(
       [
         t("head-number", { number: each.head + 1 }),
         written(each.delta_log_prob),
-        each.translation === tgt.text ? t("same-translation") : data(each.translation),
+        each.translation === usual(store.document) ? t("same-translation") : data(each.translation),
       ],
       { mark: each.head === head ? "chosen" : null },
     ),
@@ -149,10 +158,10 @@ function without(store, { part, head }) {
     "section.card",
     null,
     h("h3", null, t("without")),
-    h("p.hint", null, t("without-words")),
+    h("p.hint", null, t("without-words"), " ", t(`without-${store.document.kind}`)),
     rows.length > 0 && [
       map(store),
-      table([t("head"), t("delta-log-prob"), t("translation")], rows, { label: t("without") }),
+      table([t("head"), t("delta-log-prob"), t(heading)], rows, { label: t("without") }),
     ],
     button,
     answered("ablation", { part, head }, switchedOff),

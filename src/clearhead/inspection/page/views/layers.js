@@ -2,6 +2,7 @@
 
 import { select, tokenChoice } from "../choices.js";
 import { data, h, math, svg, table } from "../dom.js";
+import { equation } from "../equations.js";
 import { follow, number } from "../follow.js";
 import { picture } from "../matrix.js";
 import { named, parsed, rowsOf } from "../naming.js";
@@ -142,7 +143,7 @@ function feedForward(store, block, words, i) {
     null,
     h("h3", null, t("feed-forward")),
     h("p.hint", null, t("feed-forward-words")),
-    h("p.formula", null, math("FFN(x) = max(0, x W_1 + b_1) W_2 + b_2")),
+    h("p.formula", null, math(equation("2", store.document.config))),
     h(
       "p",
       null,

@@ -1,7 +1,7 @@
 // Masked language models: at each place what might stand there.
 
 import { data, h, math } from "../dom.js";
-import { EQUATIONS } from "../equations.js";
+import { equation } from "../equations.js";
 import { follow } from "../follow.js";
 import { picture } from "../matrix.js";
 import { label, labels } from "../naming.js";
@@ -21,7 +21,7 @@ function transform(store) {
       null,
       h("h3", null, t("part-transform")),
       h("p.hint", null, t("about-transform")),
-      h("p.formula", null, math(EQUATIONS.transform)),
+      h("p.formula", null, math(equation("transform", store.document.config))),
       stages.map((name) =>
         picture({
           id: name,
@@ -77,7 +77,7 @@ export function masked(store) {
         h("div", null, h("dt", null, t("entropy")), h("dd", null, t("nats", { value: written(step.entropy) }))),
         h("div", null, h("dt", null, t("masked-in-text")), h("dd.data", null, label(src.tokens[place]))),
       ),
-      topTen(step.top, step.chosen),
+      topTen(step.top, step.chosen, t("masked-top")),
     ),
     transform(store),
   ];

@@ -1,7 +1,7 @@
 // The way through the model, drawn as in the paper's figure 1 (figure.js); each block opens.
 
 import { behind, data, h, math, table } from "../dom.js";
-import { EQUATIONS } from "../equations.js";
+import { equation } from "../equations.js";
 import { figure, layers } from "../figure.js";
 import { named, parsed } from "../naming.js";
 import { whole } from "../numbers.js";
@@ -96,7 +96,8 @@ function about(store, part) {
     { "aria-live": "polite" },
     h("h3", null, named(part.name)),
     h("p", null, t(`about-${part.kind}`)),
-    EQUATIONS[part.equation] && h("p.formula", null, math(EQUATIONS[part.equation])),
+    equation(part.equation, store.document.config) &&
+      h("p.formula", null, math(equation(part.equation, store.document.config))),
     h("p.hint", null, /^\d/.test(part.section) ? reference(part) : t("not-in-paper")),
     table(
       [t("tensor"), t("shape")],

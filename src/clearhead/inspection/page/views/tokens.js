@@ -2,6 +2,7 @@
 
 import { buttons } from "../choices.js";
 import { data, h, math, table } from "../dom.js";
+import { below } from "../equations.js";
 import { follow } from "../follow.js";
 import { picture } from "../matrix.js";
 import { label, labels } from "../naming.js";
@@ -72,6 +73,8 @@ export function cut(text, list) {
 
 function vectors(store, side, list) {
   const words = labels(list);
+  const { src, tgt } = store.document;
+  const alone = !src.tokens.length || !tgt.inputs.length; // one side needs no name
   const strip = (name) => {
     const matrix = store.matrix(name);
     return (
@@ -80,7 +83,7 @@ function vectors(store, side, list) {
         id: name,
         matrix,
         labels: { rows: words },
-        name: t(`tensor-${name}`),
+        name: !alone ? t(`tensor-${name}`) : name.endsWith("input") ? t(`part-${name}`) : t(`tensor-${name.slice(4)}`),
         pick: (i, d) => follow(name, i, d),
         cell: 12,
       })
@@ -91,7 +94,7 @@ function vectors(store, side, list) {
     null,
     h("h3", null, t("embedding-title")),
     h("p.hint", null, t("embedding-words")),
-    h("p.formula", null, math("x = E[id] √d_{model} + PE(pos)")),
+    h("p.formula", null, math(`x = ${below(store.document.config, (each) => store.has(`${side}_${each}`))}`)),
     strip(`${side}_embedding`),
     strip(`${side}_segments`),
     strip(`${side}_positions`),
