@@ -246,6 +246,47 @@ def test_the_keyboard_is_enough(show):
     assert tab.run("document.getElementById('node-2').getAttribute('aria-pressed')") == "true"
 
 
+@pytest.mark.parametrize(
+    ("make", "places"),
+    [
+        (classified, ["places", "label"]),
+        (lambda: classified("recurrent"), ["recurrent", "label"]),
+        (continued, ["places", "next"]),
+        (hidden, ["places", "hidden"]),
+        (lambda: translated("recurrent"), ["recurrent", "beam"]),
+    ],
+    ids=["classifier", "recurrent classifier", "language model", "masked language model", "recurrent translator"],
+)
+def test_each_kind_has_a_tour_and_equations_of_its_own(show, make, places):
+    document, words = make(), page.vocabulary()["en"]
+    tab = show(document)
+    tab.run("document.getElementById('tour').click()")
+    assert words[f"tour-welcome-{document['kind']}"] in text(tab)
+    seen = []
+    while tab.run("document.querySelector('.tour') !== null"):
+        seen.append(tab.run("[...document.querySelectorAll('.tour h2, .tour h2 + p')].map((each) => each.innerText)"))
+        assert not re.search(r"\?[\w-]+\?|undefined|NaN", tab.run("document.getElementById('app').innerHTML")), seen
+        tab.run("document.getElementById('tour-next').click()")
+    assert all([words[f"tour-{place}"], words[f"tour-{place}-words"]] in seen for place in places)
+    assert words["tour-positions-words"] not in [said for _, said in seen]  # none of these has waves
+    for part in document["parts"]:
+        go(tab, f"view=model&block={part['name']}")
+        assert "undefined" not in tab.run("document.getElementById('app').innerHTML")
+    if "transform" in [part["name"] for part in document["parts"]]:
+        go(tab, "view=model&block=encoder.layers.0.feed_forward")
+        assert "gelu(x W" in text(tab) and "max(0" not in text(tab).split("In our code")[0]
+    assert tab.errors == []
+
+
+def test_a_normalised_sum_below_the_first_layer_is_followed(show):
+    tab = show(hidden(), "view=tokens&follow=src_input:2.5")
+    value, total = panel(tab)
+    assert abs(float(total.split("=")[-1].replace("−", "-")) - float(value.replace("−", "-"))) < 2e-3
+    tab.run("document.querySelector('.follow td .number').click()")
+    assert tab.run("document.querySelector('.follow code').innerText") == "src_input.sum"
+    assert tab.run("document.querySelectorAll('.follow td .number').length") == 3
+
+
 def test_the_tour_goes_through_and_ends(show):
     tab = show(translated())
     tab.run("document.getElementById('tour').click()")
@@ -264,6 +305,9 @@ KINDS = {
     "recurrent classifier": ("recurrent", lambda: classified("recurrent")),
     "bag of words": ("classifier", lambda: classified("bag")),
     "language model": ("language", continued),
+    "masked language model": ("masked", hidden),
+    "two classified": ("compare", lambda: {**classified(), "compare": classified("recurrent")}),
+    "two with hidden words": ("compare", lambda: {**hidden(), "compare": hidden("none")}),
     "two documents": ("compare", lambda: {**translated(), "compare": translated(norm="pre")}),
 }
 
@@ -312,15 +356,31 @@ def test_speed(show, capsys):
 @pytest.mark.slow
 @pytest.mark.skipif(not AXE.is_file(), reason="no axe-core here (npm install --no-save axe-core, or CLEARHEAD_AXE)")
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_axe_finds_nothing(show, dark):
-    tab = show(translated(), dark=dark)
+@pytest.mark.parametrize(
+    ("make", "places"),
+    [
+        (
+            translated,
+            [
+                *(f"view={view}" for view in VIEWS),
+                "view=heads&tour=7",
+                "view=attention&follow=encoder.layers.0.self_attention.z:0.1.2",
+                "view=layers&follow=encoder.layers.0.self_attention_residual.output:1.2",
+            ],
+        ),
+        (lambda: translated("recurrent"), ["view=recurrent", "view=decoding"]),
+        (classified, ["view=classifier", "view=heads"]),
+        (continued, ["view=language", "view=heads"]),
+        (hidden, ["view=masked", "view=model&block=transform", "view=masked&follow=transform.output:1.2"]),
+        (lambda: {**classified(), "compare": classified()}, ["view=compare"]),
+    ],
+    ids=["translator", "recurrent", "classifier", "language model", "masked language model", "two"],
+)
+def test_axe_finds_nothing(show, make, places, dark):
+    tab = show(make(), dark=dark)
     tab.run(AXE.read_text(encoding="utf-8") + "; 0")
     found = []
-    for place in [
-        *(f"view={view}" for view in VIEWS),
-        "view=heads&tour=7",
-        "view=attention&follow=encoder.layers.0.self_attention.z:0.1.2",
-    ]:
+    for place in places:
         go(tab, place)
         answer = tab.run(
             "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'best-practice']}).then((said) => "

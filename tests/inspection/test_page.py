@@ -16,7 +16,7 @@ from clearhead.inspection import font, page
 from clearhead.inspection.document import document
 from clearhead.inspection.explain import explain
 
-from .documents import RUN, said_by, translated
+from .documents import RUN, classified, continued, hidden, said_by, translated
 from .injections import INJECTIONS
 from .small import translator as spoken_by
 
@@ -118,6 +118,16 @@ def test_the_page_holds_its_document_and_nothing_of_the_network():
     assert "http" not in re.sub(
         r"http://www.w3.org/2000/svg|https://arxiv.org/abs/1706.03762", "", parts.texts["module"] + parts.texts["style"]
     )
+
+
+@pytest.mark.parametrize("make", [classified, lambda: classified("recurrent"), continued, hidden])
+def test_each_part_of_each_kind_leads_to_its_code(make):
+    document = make()
+    sources = page.sources(document)
+    assert {part["source"] for part in document["parts"]} == sources.keys()
+    for part in document["parts"]:
+        if part["kind"] == "sum":
+            assert "self.positions(" in sources[part["source"]]
 
 
 @pytest.mark.slow

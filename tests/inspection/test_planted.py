@@ -161,7 +161,9 @@ def entropy_in_bits(patch):
 def forced_too_early(patch):
     right = rivals.forced
     patch.setattr(
-        rivals, "forced", lambda translator, question, each: right(translator, question, [p[-1:] for p in each])
+        rivals,
+        "forced",
+        lambda translator, question, each, *rest: right(translator, question, [p[-1:] for p in each], *rest),
     )
 
 

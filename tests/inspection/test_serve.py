@@ -118,6 +118,21 @@ def test_a_beginning_and_a_sentence_beside_it_may_be_asked(server):
     assert server.inspector.asked[-2:] == [("a", "b"), ("c", "")]
 
 
+def test_another_run_stands_beside_the_first():
+    server = serve.Server(Inspector(), beside=Inspector())
+    thread = threading.Thread(target=serve.serve, args=(server,))
+    thread.start()
+    try:
+        for query, asked in (({"prefix": "b"}, ("a", "b")), ({"prefix": "b", "other": "c"}, ("c", ""))):
+            _, content = get(server, "/", text="a", **query)
+            held = json.loads(content.split('id="document">', 1)[1].split("</script>", 1)[0])
+            assert held["document"]["compare"]["src"] and server.beside.asked[-1] == asked
+            assert server.inspector.asked[-1] == ("a", "b")
+    finally:
+        server.shutdown()
+        thread.join()
+
+
 def test_a_fault_of_ours_is_said_and_the_server_goes_on(server):
     response, content = get(server, "/", text="a fault")
     assert response.status == 500 and "off by 1" in content and "오류" in content

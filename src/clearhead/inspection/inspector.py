@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from functools import cached_property, partial
@@ -22,10 +21,9 @@ from clearhead.inspection.explanation import Explanation
 from clearhead.inspection.rivals import Progress, forced, rivals, silent
 from clearhead.inspection.text_ablation import text_ablations
 from clearhead.inspection.texts import explain_label, explain_masked, explain_next
-from clearhead.interop.huggingface import tensor_files
-from clearhead.interop.load import is_foreign, load
+from clearhead.interop.huggingface import weights_sha256
+from clearhead.interop.load import load
 from clearhead.models.interface import MaskedLanguageModel
-from clearhead.runs.folder import MODEL, RunFolder
 from clearhead.version import __version__
 
 
@@ -45,6 +43,7 @@ class Inspector:
     def __init__(self, path: str | os.PathLike[str], device: str = "auto", overrides: tuple[str, ...] = ()) -> None:
         self.path = Path(path)
         run = load(self.path, None, overrides)
+        self.folder = run.folder
         self.settings, self.tokenizers, self.device = run.config, run.tokenizers, choose_device(device)
         self.task = self.settings.task
         self.model = run.model.to(self.device.name).eval()
@@ -52,7 +51,7 @@ class Inspector:
             "name": self.path.resolve().name,
             "version": self.settings.clearhead or __version__,
             "parameters": sum(weight.numel() for weight in self.model.parameters()),
-            "weights_sha256": self._sha256(),
+            "weights_sha256": self.folder.weights_sha256() if self.folder else weights_sha256(self.path),
             "languages": self.settings.languages.model_dump(),
         }
 
@@ -134,12 +133,11 @@ class Inspector:
         }
 
     def _checkpoints(self, question: Question, explanation: Explanation, on_progress: Progress) -> list[Moment]:
-        if is_foreign(self.path):
-            return []
-        run, found = RunFolder.open(self.path), []
-        for moment in over_checkpoints(run, self.translator, question, explanation):
-            found.append(moment)
-            on_progress(len(found), how_many(run))
+        found: list[Moment] = []
+        if self.folder is not None:
+            for moment in over_checkpoints(self.folder, self.translator, question, explanation):
+                found.append(moment)
+                on_progress(len(found), how_many(self.folder))
         return found
 
     def _text_ablations(
@@ -147,15 +145,6 @@ class Inspector:
     ) -> list[Ablation]:
         tokenizer = self.tokenizers.src
         return text_ablations(self.model, tokenizer, self.device, explanation, heads, on_progress)
-
-    def _sha256(self) -> str:
-        """Return the checksum of the weights as they lie on disk, several files one after the other."""
-        digest = hashlib.sha256()
-        for path in tensor_files(self.path) if is_foreign(self.path) else [self.path / MODEL]:
-            with open(path, "rb") as file:
-                while chunk := file.read(1 << 20):
-                    digest.update(chunk)
-        return digest.hexdigest()
 
     def rival(self, text: str, prefix: list[int]) -> dict[str, Any]:
         """Return what the model says of ``text`` where the target's first tokens are ``prefix`` (ids).

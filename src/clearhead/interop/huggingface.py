@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -150,6 +151,16 @@ def tensor_files(path: Path) -> list[Path]:
         if (path / name).exists():
             raise RunError("pickled-weights", name=name)
     raise RunError("file-missing", name=TENSORS)
+
+
+def weights_sha256(path: Path) -> str:
+    """Return the sha256 in hex of the files that hold the weights, one after the other."""
+    digest = hashlib.sha256()
+    for part in tensor_files(path):
+        with open(part, "rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _run_config(head: Head, model: dict[str, Any], settings: Mapping[str, Any], tokenizers: TokenizerPair) -> RunConfig:

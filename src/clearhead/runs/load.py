@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +19,15 @@ from clearhead.text.tokenizer import TokenizerPair
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a run folder holds: the config, the tokenizers, and the model with its weights."""
+    """What a folder holds: the config, the tokenizers, and the model with its weights.
+
+    folder: None where it is not a run folder.
+    """
 
     config: RunConfig
     tokenizers: TokenizerPair
     model: nn.Module
+    folder: RunFolder | None = None
 
 
 def load_run(path: str | os.PathLike[str], task: str | None, overrides: Sequence[str] = ()) -> Loaded:
@@ -39,7 +43,8 @@ def load_run(path: str | os.PathLike[str], task: str | None, overrides: Sequence
     run = RunFolder.open(os.fspath(path))
     if task not in (None, run.config.task):
         raise UsageError("wrong-task", path=run.path, task=run.config.task, wanted=task)
-    return loaded(with_overrides(run.config, tuple(overrides)), run.tokenizers(), run.weights())
+    found = loaded(with_overrides(run.config, tuple(overrides)), run.tokenizers(), run.weights())
+    return replace(found, folder=run)
 
 
 def loaded(config: RunConfig, tokenizers: TokenizerPair, weights: Mapping[str, Tensor]) -> Loaded:

@@ -99,7 +99,7 @@ function question({ text, prefix, other }) {
       "details",
       { open: Boolean(prefix || other) },
       h("summary", null, t("ask-more")),
-      h("div", null, field("prefix", prefix), field("other", other)),
+      h("div", null, (!store || store.document.beam) && field("prefix", prefix), field("other", other)),
     ),
   );
 }
