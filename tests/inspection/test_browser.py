@@ -373,8 +373,9 @@ def test_speed(show, capsys):
         (continued, ["view=language", "view=heads"]),
         (hidden, ["view=masked", "view=model&block=transform", "view=masked&follow=transform.output:1.2"]),
         (lambda: {**classified(), "compare": classified()}, ["view=compare"]),
+        (lambda: {**translated(), "compare": translated()}, ["view=compare"]),
     ],
-    ids=["translator", "recurrent", "classifier", "language model", "masked language model", "two"],
+    ids=["translator", "recurrent", "classifier", "language model", "masked language model", "two labels", "two"],
 )
 def test_axe_finds_nothing(show, make, places, dark):
     tab = show(make(), dark=dark)

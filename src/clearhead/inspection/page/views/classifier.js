@@ -13,7 +13,7 @@ export function classifier({ document: { labels, contributions, src } }) {
   ];
 }
 
-export function labelTable(labels) {
+export function labelTable(labels, name = t("labels")) {
   const rows = [...labels]
     .sort((a, b) => b.prob - a.prob)
     .map((each, place) => {
@@ -23,7 +23,7 @@ export function labelTable(labels) {
         mark: place === 0 ? "chosen" : null,
       });
     });
-  return table([t("label"), t("logit"), t("probability")], rows, { label: t("labels") });
+  return table([t("label"), t("logit"), t("probability")], rows, { label: name });
 }
 
 function contribution(way, values, tokens) {

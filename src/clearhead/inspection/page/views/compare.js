@@ -18,12 +18,13 @@ export function compare(store, other) {
       store.document.parts.some((part) => part.kind === "attention") &&
         attentionChoices(store.document, chosenAttention(store.document), true),
     ),
-    h("div.sides", null, side(store), side(other)),
+    h("div.sides", null, side(store, 1), side(other, 2)),
   ];
 }
 
-function side(store) {
+function side(store, number) {
   const { document } = store;
+  const named = (what) => `${number} · ${what}`;
   const said = document.tgt.inputs.length ? document.tgt.outputs : document.src.tokens;
   const rows = document.steps.map((step, place) => {
     const chosen = said[place];
@@ -42,9 +43,9 @@ function side(store) {
     document.src.text && document.tgt.text && h("p.pairing", null, h("b.data", null, document.tgt.text)),
     document.beam && h("p.hint", null, `${t("score")} ${written(document.tgt.score)}`),
     weights(store),
-    document.labels.length > 0 && labelTable(document.labels),
+    document.labels.length > 0 && labelTable(document.labels, named(t("labels"))),
     rows.length > 0 &&
-      table([t("step"), t("token"), t("probability"), t("entropy")], rows, { label: t("view-decoding") }),
+      table([t("step"), t("token"), t("probability"), t("entropy")], rows, { label: named(t("view-decoding")) }),
   );
 }
 
