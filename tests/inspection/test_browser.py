@@ -287,6 +287,31 @@ def test_a_normalised_sum_below_the_first_layer_is_followed(show):
     assert tab.run("document.querySelectorAll('.follow td .number').length") == 3
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_a_recurrent_models_numbers_are_followed(show, cell):
+    document = translated("recurrent", cell=cell)
+    shapes = {name: entry["shape"] for name, entry in document["tensors"].items()}
+    rows = shapes["encoder.layers.0.forward.hidden"][0]
+    places = ["attention.context:2.1", "attention.weights:1.2", "attention.v:3.12", "decoder.layers.1.hidden:2.3"]
+    for way in ("forward", "backward"):
+        places += [f"encoder.layers.1.{way}.hidden:{row}.3" for row in (0, 4, rows - 1)]
+        if cell == "lstm":
+            places += [f"encoder.layers.1.{way}.cell:{row}.3" for row in (0, 4, rows - 1)]
+    tab = show(document, "view=recurrent")
+    for place in places:
+        go(tab, f"view=recurrent&follow={place}")
+        value, *total = panel(tab)
+        name = place.split(":")[0]
+        if total:
+            assert abs(float(total[0].split("=")[-1].replace("−", "-")) - float(value.replace("−", "-"))) < 2e-3, place
+        assert bool(total) == (name.endswith(("context", "cell")) or (name.endswith("hidden") and cell != "rnn"))
+        assert tab.run("document.querySelectorAll('.follow td .number').length") > 0, place
+        if name.endswith((".weights", ".v")) or (name.endswith("hidden") and cell == "rnn"):
+            tab.run("document.querySelector('.follow td .number').click()")
+            assert tab.run("document.querySelector('.follow code').innerText") != name
+    assert tab.errors == []
+
+
 def test_the_tour_goes_through_and_ends(show):
     tab = show(translated())
     tab.run("document.getElementById('tour').click()")

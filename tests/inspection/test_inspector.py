@@ -20,6 +20,7 @@ from clearhead.runs.folder import RunFolder
 
 GOLDEN = Path(__file__).parents[1] / "golden/format-1"
 SENTENCE = "나는 학생입니다"
+TOLD = []
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def inspector(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def full(inspector):
-    return inspector.document(SENTENCE, full=True)
+    return inspector.document(SENTENCE, full=True, on_progress=lambda *told: TOLD.append(told))
 
 
 def test_a_document_is_json_and_has_all_sections(full, inspector):
@@ -50,6 +51,12 @@ def test_a_document_is_json_and_has_all_sections(full, inspector):
     assert len(heads) == len(set(heads)) == 6
     steps = len(full["tgt"]["outputs"])
     assert {rival["step"] for rival in full["rivals"]} == set(range(steps)) and len(full["rivals"]) == 3 * steps
+
+
+def test_it_is_told_how_far_it_is(full):
+    last = {what: (done, of) for what, done, of in TOLD}
+    assert last == {what: (len(full[what]),) * 2 for what in ("rivals", "ablations", "checkpoints")}
+    assert [done for what, done, _ in TOLD if what == "checkpoints"] == [1, 2, 3, 4]
 
 
 def test_the_checkpoints_lead_from_the_untrained_model_to_the_final_one(full, inspector):

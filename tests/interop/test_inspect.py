@@ -84,6 +84,17 @@ def test_the_terminal_and_the_page_take_such_a_folder(language, title, tmp_path,
     assert len([line for line in capfd.readouterr().out.splitlines() if line.strip()]) >= 6
 
 
+@pytest.mark.parametrize("name", ["bert-masked", "roberta-classifier", "gpt2"])
+def test_heads_are_switched_off_ahead_and_on_demand(name, tmp_path):
+    write_folder(tmp_path / name, name)
+    inspector = Inspector(tmp_path / name, "cpu")
+    ahead = inspector.document(TEXT, full=True)["ablations"]
+    assert len(ahead) == 8 and len({each["delta_log_prob"] for each in ahead}) == 8
+    again = inspector.ablation(TEXT, ahead[5]["part"], ahead[5]["head"])
+    assert again["translation"] == ahead[5]["translation"]
+    assert again["delta_log_prob"] == pytest.approx(ahead[5]["delta_log_prob"], abs=1e-5)
+
+
 def test_other_tasks_and_damaged_folders_are_refused(tmp_path):
     write_folder(tmp_path / "bert", "bert")
     inspector = Inspector(tmp_path / "bert", "cpu")

@@ -10,7 +10,7 @@ export const labels = (tokens) => tokens.map(label);
 export function rowsOf(document, name) {
   if (!document.tgt.inputs.length) return labels(document.src.tokens);
   if (document.kind === "language-model") return labels(document.tgt.inputs);
-  const ofSource = name.startsWith("encoder") || name.startsWith("src_") || /cross_attention\.[kv]$/.test(name);
+  const ofSource = name.startsWith("encoder") || name.startsWith("src_") || /(cross_|^)attention\.[kv]$/.test(name);
   return labels(ofSource ? document.src.tokens : document.tgt.inputs);
 }
 

@@ -25,19 +25,21 @@ function before(store, residual) {
   return [...earlier, `${side}_input`].find((name) => store.has(name)) ?? null;
 }
 
+// How the numbers of a part come about, where its name says that.
+function rules(part) {
+  if (part === "attention") return RECURRENT_ATTENTION;
+  if (part.endsWith("attention")) return ATTENTION;
+  if (part.endsWith("_residual")) return RESIDUAL;
+  return part.endsWith("feed_forward") ? FEED_FORWARD : null;
+}
+
 // {how: word, formula, head: words, terms: [[cell]], weights: {name, column}}; a cell is a reference, a number or a text.
 // how names a sentence of the words; null where nothing of the document leads further back.
 export function origin(store, { name, index }) {
   const cut = name.lastIndexOf(".");
   const [part, what] = [name.slice(0, cut), name.slice(cut + 1)];
   if (index.length === 1) return learned(); // of all that can be followed, γ and β alone are no matrices
-  const rule = part.endsWith("attention")
-    ? ATTENTION[what]
-    : part.endsWith("_residual")
-      ? RESIDUAL[what]
-      : part.endsWith("feed_forward")
-        ? FEED_FORWARD[what]
-        : (OTHER[name] ?? null);
+  const rule = rules(part)?.[what] ?? OTHER[name] ?? RECURRENT[what];
   return rule ? rule(store, part, index, name) : null;
 }
 
@@ -72,6 +74,21 @@ function projected(letter, query) {
   };
 }
 
+// A row of scores as shares; at(key): where a key's score stands.
+function softmax(store, scores, at, chosen) {
+  const keys = range(scores.shape.at(-1));
+  const highest = Math.max(...keys.map((key) => scores.at(...at(key))));
+  const powers = keys.map((key) => Math.exp(scores.at(...at(key)) - highest));
+  const terms = keys.map((key) => [{ key }, ref(scores.name, ...at(key)), powers[key], powers[key] / sum(powers)]);
+  return {
+    how: "how-softmax",
+    formula: "exp(s_j − max s) / Σ exp(s − max s)",
+    head: ["term-key", "s_j", "exp(s_j − max s)", "term-share"],
+    terms,
+    mark: chosen,
+  };
+}
+
 const ATTENTION = {
   q: projected("q", true),
   k: projected("k", false),
@@ -103,17 +120,7 @@ const ATTENTION = {
   },
   weights: (store, part, [head, i, j]) => {
     const masked = store.tensor(`${part}.masked`) ?? store.tensor(`${part}.scaled`);
-    const keys = range(masked.shape[2]);
-    const highest = Math.max(...keys.map((key) => masked.at(head, i, key)));
-    const powers = keys.map((key) => Math.exp(masked.at(head, i, key) - highest));
-    const terms = keys.map((key) => [{ key }, ref(masked.name, head, i, key), powers[key], powers[key] / sum(powers)]);
-    return {
-      how: "how-softmax",
-      formula: "exp(s_j − max s) / Σ exp(s − max s)",
-      head: ["term-key", "s_j", "exp(s_j − max s)", "term-share"],
-      terms,
-      mark: j,
-    };
+    return softmax(store, masked, (key) => [head, i, key], j);
   },
   z: (store, part, [head, i, c]) => {
     const keys = range(store.tensor(`${part}.weights`).shape[2]);
@@ -187,6 +194,75 @@ const FEED_FORWARD = {
   },
   output: (store, part, [row, column]) =>
     linear(store, `${part}.activated`, row, `${part}.w_2`, column, feedForward(store.document.config)),
+};
+
+// A recurrent layer's numbers at a place: of its gates, and of what was there before in the direction of reading.
+const earlier = (store, part, what, [row, column]) => {
+  const at = part.endsWith(".backward") ? row + 1 : row - 1;
+  const tensor = store.tensor(`${part}.${what}`);
+  if (at >= 0 && at < tensor.shape[0]) return { cell: ref(tensor.name, at, column), value: tensor.at(at, column) };
+  return part.startsWith("encoder") ? { cell: 0, value: 0 } : null; // what a decoder starts from is not in the file
+};
+
+const gate = () => ({ how: "how-gate", formula: "", head: [], terms: [] });
+
+const RECURRENT = {
+  input_gate: gate,
+  forget_gate: gate,
+  output_gate: gate,
+  reset_gate: gate,
+  update_gate: gate,
+  candidate: gate,
+  cell: (store, part, index) => {
+    const before = earlier(store, part, "cell", index);
+    const [f, i, g] = ["forget_gate", "input_gate", "candidate"].map((each) => store.tensor(`${part}.${each}`));
+    return (
+      before && {
+        how: "how-cell",
+        formula: "f c_{t−1} + i g",
+        head: ["f", "c_{t−1}", "i", "g"],
+        terms: [[ref(f.name, ...index), before.cell, ref(i.name, ...index), ref(g.name, ...index)]],
+        total: f.at(...index) * before.value + i.at(...index) * g.at(...index),
+        made: "f c_{t−1} + i g",
+      }
+    );
+  },
+  hidden: (store, part, index) => {
+    if (store.has(`${part}.cell`)) {
+      const [o, c] = ["output_gate", "cell"].map((each) => store.tensor(`${part}.${each}`));
+      const bent = Math.tanh(c.at(...index));
+      const terms = [[ref(o.name, ...index), ref(c.name, ...index), bent]];
+      const total = o.at(...index) * bent;
+      return { how: "how-state", formula: "o tanh(c)", head: ["o", "c", "tanh(c)"], terms, total, made: "o tanh(c)" };
+    }
+    if (!store.has(`${part}.update_gate`)) return same(`${part}.candidate`, index);
+    const before = earlier(store, part, "hidden", index);
+    const [z, n] = ["update_gate", "candidate"].map((each) => store.tensor(`${part}.${each}`));
+    const formula = "(1 − z) n + z h_{t−1}";
+    const terms = before && [[ref(z.name, ...index), ref(n.name, ...index), before.cell]];
+    const total = before && (1 - z.at(...index)) * n.at(...index) + z.at(...index) * before.value;
+    return before && { how: "how-state", formula, head: ["z", "n", "h_{t−1}"], terms, total, made: formula };
+  },
+};
+
+const RECURRENT_ATTENTION = {
+  weights: (store, part, [i, j]) => softmax(store, store.tensor("attention.scores"), (key) => [i, key], j),
+  context: (store, part, [i, c]) => {
+    const keys = range(store.tensor("attention.weights").shape[1]);
+    const a = keys.map((key) => ref("attention.weights", i, key));
+    const b = keys.map((key) => ref("attention.v", key, c));
+    const found = product(store, a, b, "c_i = Σ_j a_{ij} h_j", ["term-key", "a_{ij}", "h_j", "a_{ij} h_j"]);
+    return { ...found, terms: found.terms.map((term, key) => [{ key }, ...term]) };
+  },
+  // The memory is what the top layer of the encoder says, both directions side by side.
+  v: (store, part, [row, column]) => {
+    const top = store.document.config.n_layers - 1;
+    const names = ["", ".forward", ".backward"].map((each) => `encoder.layers.${top}${each}.hidden`);
+    const there = names.filter((name) => store.has(name));
+    const width = there.length ? store.tensor(there[0]).shape[1] : 1;
+    const name = there[Math.floor(column / width)];
+    return name ? same(name, [row, column % width]) : null;
+  },
 };
 
 // What is added up before the first layer.

@@ -2,6 +2,7 @@
 
 import { select } from "../choices.js";
 import { data, h, math } from "../dom.js";
+import { follow } from "../follow.js";
 import { lines } from "../lines.js";
 import { picture } from "../matrix.js";
 import { labels, rowsOf } from "../naming.js";
@@ -73,6 +74,7 @@ function gates(store, unit) {
           labels: { rows: words },
           name: t(`tensor-${what}`),
           most: 1,
+          pick: (i, d) => follow(`${unit}.${what}`, i, d),
           cell: 12,
         }),
       ),
@@ -100,7 +102,14 @@ function attends(store) {
     h(
       "div.pair",
       null,
-      picture({ id: "recurrent-weights", matrix, labels: { rows, columns }, name: t("matrix-weights"), most: 1 }),
+      picture({
+        id: "recurrent-weights",
+        matrix,
+        labels: { rows, columns },
+        name: t("matrix-weights"),
+        most: 1,
+        pick: (i, j) => follow("attention.weights", i, j),
+      }),
       lines({
         matrix,
         left: rows,
@@ -116,6 +125,7 @@ function attends(store) {
         matrix: store.matrix("attention.context"),
         labels: { rows },
         name: t("context"),
+        pick: (i, d) => follow("attention.context", i, d),
         cell: 12,
       }),
   );
