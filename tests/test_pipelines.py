@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -10,8 +12,9 @@ from clearhead import pipeline
 from clearhead.config import make_config
 from clearhead.decoding.generator import Generator
 from clearhead.decoding.translator import Translator
-from clearhead.errors import ClearheadError, CorpusError, RunError, UsageError
+from clearhead.errors import ClearheadError, ConfigError, CorpusError, RunError, UsageError
 from clearhead.models.build import build_model, named_weights
+from clearhead.runs.committee import COMMITTEE
 from clearhead.runs.folder import RunFolder
 from clearhead.text.tokenizer import Tokenizer, TokenizerPair
 
@@ -35,13 +38,17 @@ def runs(tmp_path_factory):
     """A run of each task with random weights that are far from uniform."""
     folder = tmp_path_factory.mktemp("runs")
     for task, model in MODELS.items():
-        table = {"task": task, "model": model, "tokenizer": {"vocabulary_size": 380}, "data": {"max_tokens": 16}}
-        config = make_config(table)
-        tokenizer = Tokenizer.train(LINES, config.tokenizer)
-        run = RunFolder.create(folder / task, config, TokenizerPair(tokenizer, tokenizer))
-        weights = named_weights(build_model(config.model, 380, 380, seed=3))
-        run.write_weights({name: weight * (3.0 if weight.dim() > 1 else 1.0) for name, weight in weights.items()})
+        make_run(folder / task, task, model)
     return folder
+
+
+def make_run(path, task, model, size=380, seed=3):
+    table = {"task": task, "model": model, "tokenizer": {"vocabulary_size": size}, "data": {"max_tokens": 16}}
+    config = make_config(table)
+    tokenizer = Tokenizer.train(LINES, config.tokenizer)
+    run = RunFolder.create(path, config, TokenizerPair(tokenizer, tokenizer))
+    weights = named_weights(build_model(config.model, size, size, seed=seed))
+    run.write_weights({name: weight * (3.0 if weight.dim() > 1 else 1.0) for name, weight in weights.items()})
 
 
 def test_a_translation_is_the_translators(runs):
@@ -60,14 +67,50 @@ def test_a_classification_is_the_models(runs, name):
     assert pipe(TEXTS[1]) == [pytest.approx(found[1])]
     scored = pipe(TEXTS, top_k=None)
     for text, best, every in zip(TEXTS, found, scored):
-        ids = pipe._run.reader.tokenizer.encode(text)
-        row = torch.tensor([[2, *ids, 3]])
+        (reader,) = pipe._run.readers
+        row = torch.tensor([[2, *reader.tokenizer.encode(text), 3]])
         with torch.no_grad():
-            probs = pipe._run.reader.model(row, torch.ones_like(row, dtype=torch.bool)).double().softmax(-1)[0]
+            probs = reader.model(row, torch.ones_like(row, dtype=torch.bool)).double().softmax(-1)[0]
         assert {each["label"]: each["score"] for each in every} == pytest.approx(
             dict(zip("ABC", probs.tolist())), abs=1e-6
         )
         assert every[0] == pytest.approx(best) and best["score"] == pytest.approx(float(probs.max()), abs=1e-6)
+
+
+def test_a_committee_answers_with_the_mean_of_its_log_probabilities(runs, tmp_path):
+    bag = {"kind": "classifier", "body": {"kind": "bag", "d_model": 8}, "pooling": "mean", "labels": ["A", "B", "C"]}
+    make_run(tmp_path / "bag", "classification", bag, size=384, seed=4)
+    (tmp_path / "both").mkdir()
+    (tmp_path / "both" / COMMITTEE).write_text(f'format = 1\nruns = ["{runs}/classification", "../bag"]\n')
+    folders = (runs / "classification", tmp_path / "bag", tmp_path / "both")
+    one, two, both = (
+        [
+            {each["label"]: each["score"] for each in row}
+            for row in pipeline("text-classification", path)(TEXTS, top_k=None)
+        ]
+        for path in folders
+    )
+    for a, b, c in zip(one, two, both):
+        mean = {label: math.exp((math.log(a[label]) + math.log(b[label])) / 2) for label in "ABC"}
+        assert c == pytest.approx({label: share / sum(mean.values()) for label, share in mean.items()}, abs=1e-9)
+    assert one != two
+
+
+def test_a_committee_that_cannot_be_is_refused(runs, tmp_path):
+    make_run(tmp_path / "other", "classification", {**MODELS["classification"], "labels": ["B", "A", "C"]})
+    file = tmp_path / COMMITTEE
+    for text, error, says in (
+        (f'runs = ["{runs}/classification", "other"]', UsageError, "'B, A, C'"),
+        ("runs = []", ConfigError, "at least 1"),
+        ('runs = ["other"]\nweights = [1]', ConfigError, "weights"),
+        ("runs = [", ConfigError, COMMITTEE),
+        ('runs = ["nothing"]', RunError, "nothing"),
+        (f'runs = ["{runs}/translation"]', UsageError, "'classification'"),
+    ):
+        file.write_text(text)
+        with pytest.raises(error) as caught:
+            pipeline("text-classification", tmp_path)
+        assert says in caught.value.message("en")
 
 
 def test_without_a_model_the_one_in_the_package_is_taken(runs, tmp_path, monkeypatch):

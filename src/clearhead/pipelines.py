@@ -29,6 +29,7 @@ from clearhead.decoding.translator import Translator
 from clearhead.device import Device, choose_device
 from clearhead.errors import CorpusError, UsageError
 from clearhead.interop.load import load
+from clearhead.runs.committee import members
 from clearhead.text.corpus import read_lines
 from clearhead.text.foreign import AnyTokenizer
 from clearhead.text.masked import ANY_MASK, MASKS, decode_masked, encode_masked
@@ -172,21 +173,33 @@ class _Generation:
 
 
 class _Classification:
+    """One classifier, or a committee of them: see ``runs.committee``."""
+
     flat = True
 
     def __init__(self, path: Folder, device: str, precision: str) -> None:
-        run = load(path, "classification")
-        self.labels = run.config.model.labels  # type: ignore[union-attr]  # the task has a classifier
-        self.reader = Reader(run.model, run.tokenizers.src, run.config.data.max_tokens, device, precision)
+        self.readers: list[Reader] = []
+        self.labels: tuple[str, ...] = ()
+        for member in members(path):
+            run = load(member, "classification")
+            labels = run.config.model.labels  # type: ignore[union-attr]  # the task has a classifier
+            if self.readers and labels != self.labels:
+                known, found = (", ".join(names) for names in (self.labels, labels))
+                raise UsageError("unlike-labels", path=member, labels=found, expected=known)
+            self.labels = labels
+            reader = Reader(run.model, run.tokenizers.src, run.config.data.max_tokens, device, precision)
+            self.readers.append(reader)
 
     def __call__(
         self, texts: Sequence[str], first: int = 1, top_k: int | None = 1, long_texts: str = "cut"
     ) -> list[list[Result]]:
-        probs = np.zeros((len(texts), len(self.labels)), np.float64)
-        for rows, ids, mask in self.reader.batches(texts, long_texts, first):
-            with self.reader.device.autocast():
-                logits = self.reader.model(ids, mask)
-            probs[rows] = logits.double().softmax(dim=-1).cpu().numpy()
+        log_probs = torch.zeros(len(texts), len(self.labels), dtype=torch.float64)
+        for reader in self.readers:
+            for rows, ids, mask in reader.batches(texts, long_texts, first):
+                with reader.device.autocast():
+                    logits = reader.model(ids, mask)
+                log_probs[rows] += logits.double().log_softmax(dim=-1).cpu() / len(self.readers)
+        probs = log_probs.softmax(dim=-1).numpy()
         best = np.argsort(-probs, axis=1, kind="stable")[:, :top_k]
         return [
             [{"label": self.labels[label], "score": float(row[label])} for label in labels]

@@ -103,6 +103,13 @@ def test_classifiers_are_trained_used_and_compared(corpus, monkeypatch, capfdbin
         assert run([*arguments, f"--format={format}"]) == 0
         assert words in capfdbinary.readouterr().out.decode()
 
+    (corpus / "both").mkdir()
+    (corpus / "both" / "committee.toml").write_text('runs = ["../a", "../b"]\n')
+    assert run(["evaluate", str(corpus / "both"), f"--tsv={corpus}/test.tsv", "--format=json"]) == 0
+    (both,) = json.loads(capfdbinary.readouterr().out)["runs"]
+    assert both["weights_sha256"] == "+".join(each["weights_sha256"] for each in table["runs"])
+    assert both["scores"]["accuracy"] == 1.0 and (corpus / "both" / "evaluations" / "test.json").exists()
+
 
 def test_a_language_model_is_trained_and_continues(corpus, monkeypatch, capfdbinary):
     (corpus / "a.txt").write_text("do re mi fa so\n" * 200)

@@ -125,6 +125,7 @@ def test_pooling_equals_a_loop_over_the_tokens():
     rows = [hidden[row, : mask[row].sum()] for row in range(3)]
     torch.testing.assert_close(pool(memory, "first"), torch.stack([row[0] for row in rows]))
     torch.testing.assert_close(pool(memory, "mean"), torch.stack([row.mean(0) for row in rows]))
+    torch.testing.assert_close(pool(memory, "root"), torch.stack([row.sum(0) / len(row) ** 0.5 for row in rows]))
     torch.testing.assert_close(pool(memory, "max"), torch.stack([row.amax(0) for row in rows]))
 
 
@@ -151,7 +152,7 @@ def test_n_grams_beside_the_body_are_a_bag_of_their_own():
     model, (ids, mask, _) = classifier(BODIES["gru"], pooling="final", ngrams=RUNS), texts()
     logits = model(ids, mask)
     assert torch.equal(logits, model(torch.where(mask, ids, 9), mask))
-    runs = [model.ngram_logits(ids[row : row + 1, :n])[0].mean(0) for row, n in enumerate(mask.sum(1))]
+    runs = [model.ngram_logits(ids[row : row + 1, :n])[0].sum(0) / n**0.5 for row, n in enumerate(mask.sum(1))]
     model.ngram_logits = None
     torch.testing.assert_close(logits - model(ids, mask), torch.stack(runs), atol=1e-5, rtol=1e-5)
 

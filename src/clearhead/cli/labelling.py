@@ -15,6 +15,7 @@ from clearhead.config import ClassifierConfig, TsvTexts
 from clearhead.errors import UsageError
 from clearhead.evaluation.classification import ClassificationScores, McNemar, classification_scores, mcnemar
 from clearhead.pipelines import pipeline
+from clearhead.runs.committee import members
 from clearhead.runs.folder import RunFolder
 from clearhead.text.corpus import LostPairs, Pair, read_pairs
 from clearhead.version import __version__
@@ -51,13 +52,15 @@ class Labelling:
 def label_run(run: Path, tsv: Path, name: str, device: str, skip_bad_lines: bool = False) -> Labelling:
     """Classify the texts of ``tsv`` with a run, score them, and keep labels and scores under evaluations/.
 
-    The columns and the labels' names are those of the run's first training source. Without ``skip_bad_lines`` a label
-    that the run never saw is an error, whatever its training dropped: a score must be of the whole test set.
+    The columns and the labels' names are those of the run's first training source, or of a committee's first run.
+    Without ``skip_bad_lines`` a label that the run never saw is an error, whatever its training dropped: a score must
+    be of the whole test set.
 
     Raises:
         ClearheadError: whatever is wrong with the run or the test set.
     """
-    folder = RunFolder.open(run)
+    folders = [RunFolder.open(member) for member in members(run)]
+    folder = folders[0]
     pipe = pipeline("text-classification", run, device)
     model, source = folder.config.model, folder.config.data.sources[0]
     if not isinstance(model, ClassifierConfig) or not isinstance(source, TsvTexts):
@@ -74,13 +77,13 @@ def label_run(run: Path, tsv: Path, name: str, device: str, skip_bad_lines: bool
     seconds = time.perf_counter() - began
     right = [numbers[pair.label] for pair in pairs]
     scores = classification_scores(labels, right, said)
-    done = Labelling(
-        run, right, said, scores, lost, seconds, folder.weights_sha256(), evaluation_path(run, f"{name}.json")
-    )
+    weights = "+".join(each.weights_sha256() for each in folders)
+    done = Labelling(run, right, said, scores, lost, seconds, weights, evaluation_path(run, f"{name}.json"))
     lines = "".join(f"{pair.number}\t{labels[answer]}\n" for pair, answer in zip(pairs, said))
     keep(evaluation_path(run, f"{name}.labels.tsv"), lines)
     keep(done.path, as_json(done.to_dict()))
-    report(folder)
+    if len(folders) == 1:  # a committee has had no training of its own to report
+        report(folder)
     return done
 
 

@@ -192,9 +192,9 @@ class ClassifierConfig(Section):
     """Runs of tokens that speak for the labels by themselves, beside the body (Cheng et al. 2016)."""
     labels: tuple[str, ...] = ()
     """The labels' names; empty: those that the training corpus has, in the order of their names."""
-    pooling: Literal["first", "mean", "max", "final"] = "first"
-    """What of the tokens' vectors becomes the text's: the first token's, their mean, each number's maximum; or the
-    state that recurrent layers end in."""
+    pooling: Literal["first", "mean", "root", "max", "final"] = "first"
+    """What of the tokens' vectors becomes the text's: the first token's, their mean, their sum divided by the root
+    of their number, each number's maximum; or the state that recurrent layers end in."""
     pooler: bool = True
     """One more layer before the labels, as BERT has it."""
     pooler_activation: Literal["tanh", "relu"] = "tanh"

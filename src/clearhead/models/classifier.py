@@ -98,17 +98,20 @@ class Classifier(nn.Module):
             text = POOLER_ACTIVATIONS[self.config.pooler_activation](self.w_pooler(text))
         logits = self.w_label(self.dropout(text))
         if self.ngram_logits is not None:
-            logits = logits + pool(Memory(self.dropout(self.ngram_logits(ids)), mask), "mean")
+            logits = logits + pool(Memory(self.dropout(self.ngram_logits(ids)), mask), "root")
         return logits
 
 
 def pool(memory: Memory, pooling: str) -> Tensor:
-    """Return one vector a text, (N, S, D) -> (N, D): the "first" token's, the "mean", each number's "max"; or the
-    "final" state of the top recurrent layer, each direction's where it stopped."""
+    """Return one vector a text, (N, S, D) -> (N, D): the "first" token's; the "mean"; the sum divided by the "root" of
+    their number, so that a long text may be surer than a short one; each number's "max"; or the "final" state of the
+    top recurrent layer, each direction's where it stopped."""
     hidden, mask = memory.hidden, memory.mask[:, :, None]
     match pooling:
         case "mean":
             return (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+        case "root":
+            return (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1).sqrt()
         case "max":
             return hidden.masked_fill(~mask, -math.inf).amax(dim=1)
         case "final":
