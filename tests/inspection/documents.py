@@ -11,6 +11,7 @@ from clearhead.config import BagConfig, ClassifierConfig, DecoderConfig, Encoder
 from clearhead.device import choose_device
 from clearhead.inspection.document import document, pack, unpack
 from clearhead.inspection.explain import explain
+from clearhead.inspection.text_ablation import text_ablations
 from clearhead.inspection.texts import explain_label, explain_masked, explain_next
 from clearhead.models.build import build_model
 
@@ -77,8 +78,11 @@ def classified(body="encoder"):
     config = ClassifierConfig(body=BODIES[body], labels=("good", "bad"), pooling="mean")
     tokenizer = tokenizers().src
     model = build_model(config, tokenizer.vocabulary_size, tokenizer.vocabulary_size).eval()
-    explanation = explain_label(model, tokenizer, config.labels, choose_device("cpu"), 40, TEXT)
-    return document(explanation, RUN, {**config.model_dump(mode="json"), "src_vocabulary": 400, "tgt_vocabulary": 400})
+    device = choose_device("cpu")
+    explanation = explain_label(model, tokenizer, config.labels, device, 40, TEXT)
+    sizes = {"src_vocabulary": 400, "tgt_vocabulary": 400}
+    off = text_ablations(model, tokenizer, device, explanation)
+    return document(explanation, RUN, {**config.model_dump(mode="json"), **sizes}, ablations=off)
 
 
 def continued():

@@ -352,6 +352,16 @@ def test_other_kinds_of_documents(show, kind):
     assert tab.errors == []
 
 
+def test_a_classifiers_heads_switched_off_stand_beside_them(show):
+    document, words = classified(), page.vocabulary()["en"]
+    tab = show(document, "view=heads&part=encoder.layers.1.self_attention")
+    assert words["without-classifier"] in text(tab) and words["delta-log-prob"] in text(tab)
+    own = [each for each in document["ablations"] if each["part"] == "encoder.layers.1.self_attention"]
+    shown = tab.run("[...document.querySelectorAll('main section table tbody tr')].map((row) => row.innerText)")
+    for each in own:
+        assert any(f"{each['delta_log_prob']:.3f}".replace("-", "−") in row for row in shown), shown
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_is_wider_than_the_screen(show, width):
     tab = show(translated(), width=width)

@@ -9,6 +9,7 @@ from clearhead.config import ClassifierConfig, DecoderConfig, EncoderConfig
 from clearhead.device import choose_device
 from clearhead.errors import UsageError
 from clearhead.inspection.ablation import heads_of
+from clearhead.inspection.parts import parts
 from clearhead.inspection.text_ablation import text_ablations
 from clearhead.inspection.texts import explain_label, explain_masked, explain_next
 from clearhead.models.build import build_model
@@ -63,9 +64,11 @@ def test_all_at_once_is_each_by_itself(name):
     before, changed = explain(model), 0
     told = []
     found = text_ablations(model, tokenizers().src, CPU, before, on_progress=lambda *counts: told.append(counts))
-    assert [(each.part, each.head) for each in found] == heads_of(model) and told[-1] == (8, 8)
-    for each in found:
-        weight = model.get_submodule(each.part).w_o.weight
+    shown = [part["name"] for part in parts(before) if part["kind"] == "attention"]
+    assert [(each.part, each.head) for each in found] == [(part, head) for part in shown for head in range(4)]
+    assert told[-1] == (8, 8)
+    for each, (path, _) in zip(found, heads_of(model), strict=True):
+        weight = model.get_submodule(path).w_o.weight
         kept = weight.detach().clone()
         with torch.no_grad():
             weight[:, each.head * 4 : each.head * 4 + 4] = 0.0

@@ -69,7 +69,7 @@ def ablations(
     """
     model = translator.model
     assert isinstance(model, nn.Module)
-    heads = chosen_heads(model, heads)
+    heads = chosen_heads(heads_of(model), heads)
     tokens = [token.id for token in explanation.tgt_outputs]
     with_all = math.fsum(step.log_prob or 0.0 for step in explanation.steps)
     found, at_once = [], max(1, ROWS // question.decoding.beam_size)
@@ -90,18 +90,17 @@ def ablations(
     return found
 
 
-def chosen_heads(model: nn.Module, heads: Sequence[Head] | None) -> list[Head]:
-    """Return ``heads``, or all where None.
+def chosen_heads(known: Sequence[Head], heads: Sequence[Head] | None) -> list[Head]:
+    """Return ``heads``, or all that are known where None.
 
     Raises:
         UsageError: there is no such head.
     """
-    known = heads_of(model)
     for part, head in heads or []:
         if (part, head) not in known:
             names = ", ".join(dict.fromkeys(f"{name} (0 to {last})" for name, last in dict(known).items()))
             raise UsageError("no-such-head", part=part, head=head, known=names or "-")
-    return known if heads is None else list(heads)
+    return list(known if heads is None else heads)
 
 
 @contextmanager

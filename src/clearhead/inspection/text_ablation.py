@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from clearhead.device import Device
-from clearhead.inspection.ablation import Ablation, Head, chosen_heads, texts_without_heads
+from clearhead.inspection.ablation import Ablation, Head, chosen_heads, heads_of, texts_without_heads
 from clearhead.inspection.explanation import Explanation, Outcome
 from clearhead.inspection.rivals import ROWS, Progress, silent
 from clearhead.inspection.texts import filled, likeliest_ordinary
@@ -28,7 +28,7 @@ def text_ablations(
     heads: Sequence[Head] | None = None,
     on_progress: Progress = silent,
 ) -> list[Ablation]:
-    """Return what each of ``heads`` (all, where None) is worth to what came out.
+    """Return what each of ``heads`` (all, where None), named as in the explanation, is worth to what came out.
 
     Of a classifier that is its label; of a language model the text, and what comes next; of a masked language model
     what it puts in the place of hidden words, or the words, where none is hidden.
@@ -38,12 +38,13 @@ def text_ablations(
     """
     judge = JUDGES[explanation.kind]
     ids = torch.tensor([[token.id for token in explanation.src or explanation.tgt_inputs]], device=device.name)
-    heads, found = chosen_heads(model, heads), []
+    paths = {(path.removeprefix("body."), head): (path, head) for path, head in heads_of(model)}
+    heads, found = chosen_heads(list(paths), heads), []
     with device.autocast():
         ((before, _),) = judge(model, ids, explanation, tokenizer)
         for start in range(0, len(heads), ROWS):
             some = heads[start : start + ROWS]
-            with texts_without_heads(model, some):
+            with texts_without_heads(model, [paths[each] for each in some]):
                 judged = judge(model, ids.expand(len(some), -1), explanation, tokenizer)
             for (part, head), (log_prob, text) in zip(some, judged):
                 outcome = Outcome(text, (), log_prob, log_prob)
