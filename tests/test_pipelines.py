@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 
@@ -67,7 +65,7 @@ def test_a_classification_is_the_models(runs, name):
     assert pipe(TEXTS[1]) == [pytest.approx(found[1])]
     scored = pipe(TEXTS, top_k=None)
     for text, best, every in zip(TEXTS, found, scored):
-        (reader,) = pipe._run.readers
+        ((reader, _),) = pipe._run.readers
         row = torch.tensor([[2, *reader.tokenizer.encode(text), 3]])
         with torch.no_grad():
             probs = reader.model(row, torch.ones_like(row, dtype=torch.bool)).double().softmax(-1)[0]
@@ -81,7 +79,9 @@ def test_a_committee_answers_with_the_mean_of_its_log_probabilities(runs, tmp_pa
     bag = {"kind": "classifier", "body": {"kind": "bag", "d_model": 8}, "pooling": "mean", "labels": ["A", "B", "C"]}
     make_run(tmp_path / "bag", "classification", bag, size=384, seed=4)
     (tmp_path / "both").mkdir()
-    (tmp_path / "both" / COMMITTEE).write_text(f'format = 1\nruns = ["{runs}/classification", "../bag"]\n')
+    (tmp_path / "both" / COMMITTEE).write_text(
+        f'format = 1\nruns = ["{runs}/classification", "../bag"]\nweights = [6, 2]'
+    )
     folders = (runs / "classification", tmp_path / "bag", tmp_path / "both")
     one, two, both = (
         [
@@ -91,7 +91,7 @@ def test_a_committee_answers_with_the_mean_of_its_log_probabilities(runs, tmp_pa
         for path in folders
     )
     for a, b, c in zip(one, two, both):
-        mean = {label: math.exp((math.log(a[label]) + math.log(b[label])) / 2) for label in "ABC"}
+        mean = {label: a[label] ** 0.75 * b[label] ** 0.25 for label in "ABC"}
         assert c == pytest.approx({label: share / sum(mean.values()) for label, share in mean.items()}, abs=1e-9)
     assert one != two
 
@@ -102,7 +102,9 @@ def test_a_committee_that_cannot_be_is_refused(runs, tmp_path):
     for text, error, says in (
         (f'runs = ["{runs}/classification", "other"]', UsageError, "'B, A, C'"),
         ("runs = []", ConfigError, "at least 1"),
-        ('runs = ["other"]\nweights = [1]', ConfigError, "weights"),
+        ('runs = ["other"]\nweights = [1, 2]', ConfigError, "2 weights for 1 runs"),
+        ('runs = ["other"]\nweights = [0]', ConfigError, "weights.0"),
+        ('runs = ["other"]\nnames = []', ConfigError, "names"),
         ("runs = [", ConfigError, COMMITTEE),
         ('runs = ["nothing"]', RunError, "nothing"),
         (f'runs = ["{runs}/translation"]', UsageError, "'classification'"),

@@ -178,9 +178,9 @@ class _Classification:
     flat = True
 
     def __init__(self, path: Folder, device: str, precision: str) -> None:
-        self.readers: list[Reader] = []
+        self.readers: list[tuple[Reader, float]] = []
         self.labels: tuple[str, ...] = ()
-        for member in members(path):
+        for member, share in members(path).items():
             run = load(member, "classification")
             labels = run.config.model.labels  # type: ignore[union-attr]  # the task has a classifier
             if self.readers and labels != self.labels:
@@ -188,17 +188,17 @@ class _Classification:
                 raise UsageError("unlike-labels", path=member, labels=found, expected=known)
             self.labels = labels
             reader = Reader(run.model, run.tokenizers.src, run.config.data.max_tokens, device, precision)
-            self.readers.append(reader)
+            self.readers.append((reader, share))
 
     def __call__(
         self, texts: Sequence[str], first: int = 1, top_k: int | None = 1, long_texts: str = "cut"
     ) -> list[list[Result]]:
         log_probs = torch.zeros(len(texts), len(self.labels), dtype=torch.float64)
-        for reader in self.readers:
+        for reader, share in self.readers:
             for rows, ids, mask in reader.batches(texts, long_texts, first):
                 with reader.device.autocast():
                     logits = reader.model(ids, mask)
-                log_probs[rows] += logits.double().log_softmax(dim=-1).cpu() / len(self.readers)
+                log_probs[rows] += share * logits.double().log_softmax(dim=-1).cpu()
         probs = log_probs.softmax(dim=-1).numpy()
         best = np.argsort(-probs, axis=1, kind="stable")[:, :top_k]
         return [

@@ -2,18 +2,19 @@
 
     format = 1
     runs = ["ngrams", "../naver-bert"]
+    weights = [1.0, 0.5]
 
 What each says of the labels, the logarithms of its probabilities, is averaged, so that models that err on different
-texts mend each other's errors. Each reads with its own tokenizer.
+texts mend each other's errors. Each reads with its own tokenizer. Weights are to be chosen on validation text.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from clearhead.config.reading import read_toml
 from clearhead.config.section import Section
@@ -29,10 +30,19 @@ class Committee(Section):
     """The format's number."""
     runs: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
     """Paths of run folders, relative to the folder that this file is in."""
+    weights: tuple[Annotated[float, Field(gt=0.0)], ...] = ()
+    """How much each one's word counts; empty: all the same."""
+
+    @model_validator(mode="after")
+    def _a_weight_each(self) -> Self:
+        if self.weights and len(self.weights) != len(self.runs):
+            raise ValueError(f"{len(self.weights)} weights for {len(self.runs)} runs; give each one")
+        return self
 
 
-def members(path: str | os.PathLike[str]) -> list[Path]:
-    """Return the folders that answer for ``path``: those that its committee.toml names, else ``path`` alone.
+def members(path: str | os.PathLike[str]) -> dict[Path, float]:
+    """Return the folders that answer for ``path``, and each one's share of the answer: those that its committee.toml
+    names, else ``path`` alone.
 
     Raises:
         ConfigError: the file is not TOML, or does not name them.
@@ -40,12 +50,13 @@ def members(path: str | os.PathLike[str]) -> list[Path]:
     """
     folder = Path(path)
     if not (folder / COMMITTEE).exists():
-        return [folder]
+        return {folder: 1.0}
     file = folder / COMMITTEE
     try:
-        runs = Committee.model_validate(read_toml(file)).runs
+        said = Committee.model_validate(read_toml(file))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key, problem = ".".join(map(str, first["loc"])), first["msg"]
+        key, problem = ".".join(map(str, first["loc"])) or COMMITTEE, first["msg"].removeprefix("Value error, ")
         raise ConfigError("bad-value", where=file, key=key, value=first["input"], problem=problem) from error
-    return [Path(os.path.normpath(folder / run)) for run in runs]
+    weights = said.weights or (1.0,) * len(said.runs)
+    return {Path(os.path.normpath(folder / run)): weight / sum(weights) for run, weight in zip(said.runs, weights)}
