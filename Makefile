@@ -36,6 +36,7 @@ check: $(VENV)/.check ## style, types, the direction of imports, and what the pa
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(VENV)/wheel .
 	$(BIN)/python -m zipfile --list $(VENV)/wheel/*.whl | grep -q clearhead/recipes/starter-ko-en.toml
 	$(BIN)/python -m zipfile --list $(VENV)/wheel/*.whl | grep -q clearhead/messages.toml
+	$(BIN)/python -m zipfile --list $(VENV)/wheel/*.whl | grep -q clearhead/shipped/sentiment-analysis/gru/model.safetensors
 	$(BIN)/python -m zipfile --list $(VENV)/wheel/*.whl | grep -q clearhead/kernels/kernels.cpp
 	$(BIN)/python -m zipfile --list $(VENV)/wheel/*.whl | grep -q clearhead/inspection/page/fonts/hangul.woff
 
