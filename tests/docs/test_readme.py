@@ -133,7 +133,7 @@ def test_every_command_and_every_python_block_runs(reader, monkeypatch):
         for block in blocks(path, "python"):
             exec(compile(block, path, "exec"), names)
     # One text, several, a label; the n-best, a scored pair, two labels each, a continuation.
-    assert len(said.getvalue().splitlines()) == 1 + 2 + 1 + 3 + 1 + 1 + 1
+    assert len(said.getvalue().splitlines()) == 1 + 2 + 1 + 3 + 1 + 1 + 1 + 1
 
     for command in commands(ENGLISH):
         if command.startswith("python "):
