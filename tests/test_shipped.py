@@ -36,7 +36,7 @@ def test_it_is_at_most_4_mb_and_says_what_it_is():
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) <= 4_000_000
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert all(word in card for word in ("CC0", "SST-2", "research", "%", "clearhead train"))
-    for member in members(folder):
+    for member, _ in members(folder):
         assert member.parent == folder and '"."' in (member / "run.toml").read_text(), "no path of a machine"
 
 

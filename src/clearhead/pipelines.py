@@ -180,7 +180,7 @@ class _Classification:
     def __init__(self, path: Folder, device: str, precision: str) -> None:
         self.readers: list[tuple[Reader, float]] = []
         self.labels: tuple[str, ...] = ()
-        for member, share in members(path).items():
+        for member, share in members(path):
             run = load(member, "classification")
             labels = run.config.model.labels  # type: ignore[union-attr]  # the task has a classifier
             if self.readers and labels != self.labels:

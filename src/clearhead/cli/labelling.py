@@ -59,7 +59,7 @@ def label_run(run: Path, tsv: Path, name: str, device: str, skip_bad_lines: bool
     Raises:
         ClearheadError: whatever is wrong with the run or the test set.
     """
-    folders = [RunFolder.open(member) for member in members(run)]
+    folders = [RunFolder.open(member) for member, _ in members(run)]
     folder = folders[0]
     pipe = pipeline("text-classification", run, device)
     model, source = folder.config.model, folder.config.data.sources[0]

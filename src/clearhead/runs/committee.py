@@ -40,7 +40,7 @@ class Committee(Section):
         return self
 
 
-def members(path: str | os.PathLike[str]) -> dict[Path, float]:
+def members(path: str | os.PathLike[str]) -> list[tuple[Path, float]]:
     """Return the folders that answer for ``path``, and each one's share of the answer: those that its committee.toml
     names, else ``path`` alone.
 
@@ -50,7 +50,7 @@ def members(path: str | os.PathLike[str]) -> dict[Path, float]:
     """
     folder = Path(path)
     if not (folder / COMMITTEE).exists():
-        return {folder: 1.0}
+        return [(folder, 1.0)]
     file = folder / COMMITTEE
     try:
         said = Committee.model_validate(read_toml(file))
@@ -59,4 +59,4 @@ def members(path: str | os.PathLike[str]) -> dict[Path, float]:
         key, problem = ".".join(map(str, first["loc"])) or COMMITTEE, first["msg"].removeprefix("Value error, ")
         raise ConfigError("bad-value", where=file, key=key, value=first["input"], problem=problem) from error
     weights = said.weights or (1.0,) * len(said.runs)
-    return {Path(os.path.normpath(folder / run)): weight / sum(weights) for run, weight in zip(said.runs, weights)}
+    return [(Path(os.path.normpath(folder / run)), weight / sum(weights)) for run, weight in zip(said.runs, weights)]
