@@ -40,16 +40,28 @@ def files(data: Path) -> dict[str, Path]:
 def settings(task: Task) -> list[str]:
     """Return what is said to ``clearhead train`` with --set."""
     recipe, steps = task.recipe, task.warmup + task.updates
+    if recipe.attention:
+        model = [
+            "model.kind=recurrent",
+            f"model.n_layers={recipe.n_layers}",
+            f"model.attention={recipe.attention}",
+            f"model.attends={recipe.attends}",
+            "model.tie=none",
+        ]
+    else:
+        model = [
+            f"model.d_ff={recipe.d_ff}",
+            f"model.n_heads={recipe.n_heads}",
+            f"model.n_encoder_layers={recipe.n_layers}",
+            f"model.n_decoder_layers={recipe.n_layers}",
+            f"model.norm={recipe.norm}",
+            "model.tie=three-way",
+        ]
     return [
         f"tokenizer.vocabulary_size={recipe.vocabulary_size}",
+        *model,
         f"model.d_model={recipe.d_model}",
-        f"model.d_ff={recipe.d_ff}",
-        f"model.n_heads={recipe.n_heads}",
-        f"model.n_encoder_layers={recipe.n_layers}",
-        f"model.n_decoder_layers={recipe.n_layers}",
         f"model.dropout={recipe.dropout}",
-        f"model.norm={recipe.norm}",
-        "model.tie=three-way",
         f"training.seed={task.seed}",
         f"training.max_steps={steps}",
         f"training.batch_tokens={recipe.batch_tokens}",

@@ -25,7 +25,10 @@ ENVIRONMENTS = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is trained; the defaults are the small preset's sizes."""
+    """What is trained; the defaults are the small preset's sizes.
+
+    attention, attends: of a recurrent model, as in its config; attention is "" for a Transformer.
+    """
 
     d_model: int = 256
     d_ff: int = 1024
@@ -38,6 +41,8 @@ class Recipe:
     label_smoothing: float = 0.1
     learning_rate: float = 0.001
     warmup_steps: int = 1000
+    attention: str = ""
+    attends: str = "after"
 
 
 MODELS = {"small": Recipe(), "paper-base": Recipe(d_model=512, d_ff=2048, n_heads=8, n_layers=6, norm="post")}
