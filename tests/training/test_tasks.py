@@ -63,6 +63,7 @@ LABELLED = {
 }
 TEXTS = {"tsv": "texts.tsv", "text_column": 1, "header": True}
 ENCODER = {"kind": "classifier", "body": {"kind": "encoder", **SMALL}}
+SMALL_TRANSLATOR = {"d_model": 32, "d_ff": 64, "n_heads": 2, "n_encoder_layers": 1, "n_decoder_layers": 1}
 BAG = {"kind": "classifier", "body": {"kind": "bag", "d_model": 16}, "pooling": "mean"}
 
 
@@ -152,6 +153,7 @@ def test_every_task_goes_on_bit_for_bit(corpus, task):
         "training.log_every=1",
     ]
     settings += ["training.batch_tokens=200", "training.micro_batch_tokens=80", "model.dropout=0.2"]
+    settings += ["data.subword_dropout=0.3"] * (task == "classification")
     run = config(corpus, task, model, source, *settings)
     whole = open_training(run, corpus / "whole")
     expected = [event.loss for event in whole.events() if isinstance(event, Progress)]
@@ -161,6 +163,36 @@ def test_every_task_goes_on_bit_for_bit(corpus, task):
     assert found + [event.loss for event in second.events() if isinstance(event, Progress)] == expected
     weights = named_weights(second.model)
     assert all(torch.equal(weight, weights[name]) for name, weight in named_weights(whole.model).items())
+
+
+@pytest.mark.parametrize("task", ["classification", "translation"])
+def test_words_are_cut_anew_in_training_alone(corpus, task):
+    model, source = ENCODER, LABELLED
+    if task == "translation":
+        model, source = SMALL_TRANSLATOR, {"tsv": "texts.tsv", "src_column": 1, "tgt_column": 1, "header": True}
+    settings = ["data.subword_dropout=0.5", "training.max_steps=2", "training.validate_every=2", "training.log_every=1"]
+    training = open_training(config(corpus, task, model, source, *settings), corpus / "run")
+    corpora, indexes = training.task.corpora, torch.arange(25).numpy()
+
+    def texts(corpus, epoch):
+        batch = training.task.batch(corpus, indexes, epoch)
+        ids = batch.ids if task == "classification" else torch.cat([batch.src, batch.tgt_output], dim=1)
+        return ids, [corpora.tokenizers.src.decode(row) for row in ids.tolist()]
+
+    (first, said), (second, said_again) = texts(corpora.train, 0), texts(corpora.train, 1)
+    assert said == said_again and (first.shape != second.shape or not torch.equal(first, second))
+    (first, _), (second, _) = texts(corpora.valid, 0), texts(corpora.valid, 1)
+    assert torch.equal(first, second)
+    progress = [event for event in training.events() if isinstance(event, Progress)]
+    assert all(0.0 < event.nll < 8.0 for event in progress)
+    if task == "translation":  # the loss is a mean over the tokens that there are
+        batch = training.task.batch(corpora.train, indexes, 3)
+        assert training.task.count(corpora.train, indexes, 3) == int(batch.tgt_mask.sum())
+        assert training.task.count(corpora.train, indexes, 3) > int(corpora.train.tgt_lengths[indexes].sum())
+    for task in ("masked-language-model", "language-model"):
+        model = ENCODER["body"] if task == "masked-language-model" else {"kind": "decoder", **SMALL}
+        with pytest.raises(ConfigError, match=r"data\.subword_dropout"):
+            config(corpus, task, model, TEXTS, "data.subword_dropout=0.1")
 
 
 def test_what_cannot_be_classified_is_said(corpus):

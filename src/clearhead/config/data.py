@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from clearhead.config.section import NonNegative, Positive, Section
+from clearhead.config.section import NonNegative, Positive, Probability, Section
 
 
 class SourceOptions(Section):
@@ -120,6 +120,10 @@ class DataConfig(Section):
     """A pair whose longer side has more than this many times the shorter side's tokens is dropped; 0 keeps all."""
     long_texts: Literal["cut", "drop"] = "cut"
     """What becomes of a single text of more than ``max_tokens``; either is counted. Pairs are always dropped."""
+    subword_dropout: Probability = 0.0
+    """Subword regularisation: in training each token is split with this probability into the two that it was merged
+    from, and those again, anew in every epoch; for translation and classification. ``training.batch_tokens`` counts
+    what there was before."""
     skip_bad_lines: bool = False
     """Whether a line that is not UTF-8 or is absurdly long is dropped and counted, where it would be an error."""
 

@@ -146,6 +146,8 @@ class RunConfig(Section):
                 f"task = {self.task!r} needs training.validate_metric = {_or(metrics)}, "
                 f"not {self.training.validate_metric!r}"
             )
+        if self.data.subword_dropout and self.task not in ("translation", "classification"):
+            raise ValueError(f"task = {self.task!r} has no data.subword_dropout; set it to 0")
         if self.task != "translation" and not self.tokenizer.joint:
             raise ValueError(f"task = {self.task!r} has one language; set tokenizer.joint = true")
         return self

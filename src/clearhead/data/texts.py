@@ -14,6 +14,7 @@ from torch import Tensor
 from clearhead.config import DataConfig, Source
 from clearhead.data.corpus import Corpora, Layout, Mixture, Opener, Part, Progress, fill
 from clearhead.data.store import TokenStore
+from clearhead.data.subwords import SubwordDropout
 from clearhead.text.tokenizer import TokenizerPair
 
 
@@ -35,6 +36,14 @@ class TextBatch:
     def to(self, device: torch.device | str) -> TextBatch:
         """Return the batch on ``device``."""
         return TextBatch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__dataclass_fields__))
+
+    def with_subwords(self, dropout: SubwordDropout, numbers: np.ndarray, epoch: int, pad_id: int) -> TextBatch:
+        """Return the texts, whose ``numbers`` (B,) in their corpus are given, with their words cut as in ``epoch``."""
+        lengths = self.mask.sum(dim=1).numpy()
+        ids, lengths, columns = dropout(self.ids.numpy(), lengths, numbers, epoch, "src", pad_id)
+        mask = np.arange(ids.shape[1]) < lengths[:, None]
+        segments = np.take_along_axis(self.segments.numpy(), columns, axis=1) * mask
+        return TextBatch(*map(torch.from_numpy, (ids, mask, segments, self.labels.numpy())))
 
 
 class TextCorpus(Mixture):

@@ -15,7 +15,7 @@ from clearhead.errors import CorpusError
 from clearhead.evaluation.classification import classification_scores
 from clearhead.training.distributed import Team
 from clearhead.training.events import Sample
-from clearhead.training.task import SAMPLES, VALIDATION_BATCH_TOKENS, validation_loss
+from clearhead.training.task import SAMPLES, VALIDATION_BATCH_TOKENS, subword_dropouts, validation_loss
 
 
 class ClassificationLoss(nn.Module):
@@ -68,6 +68,7 @@ class Classification:
         self.labels = labels
         self.device = device
         self.pad_id = corpora.tokenizers.src.pad_id
+        self._dropouts = subword_dropouts(config, corpora.tokenizers)
         counts = np.bincount(corpora.train.labels(), minlength=len(labels))
         for label, count in zip(labels, counts):
             if not count:
@@ -77,9 +78,12 @@ class Classification:
 
     def batch(self, corpus: TextCorpus, indexes: np.ndarray, epoch: int) -> TextBatch:
         """Return the texts and their labels."""
-        return corpus.batch(indexes, self.pad_id)
+        batch = corpus.batch(indexes, self.pad_id)
+        if self._dropouts and corpus is self.corpora.train:
+            return batch.with_subwords(self._dropouts[0], indexes, epoch, self.pad_id)
+        return batch
 
-    def count(self, corpus: TextCorpus, indexes: np.ndarray) -> int:
+    def count(self, corpus: TextCorpus, indexes: np.ndarray, epoch: int) -> int:
         """Return the number of texts."""
         return len(indexes)
 

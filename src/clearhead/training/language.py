@@ -93,7 +93,7 @@ class NextToken:
         # A row's last token is a target only; where the row is shorter its place is padding behind all that matters.
         return BlockBatch(*map(torch.from_numpy, (rows[:, :-1].copy(), rows[:, 1:].copy(), mask)))
 
-    def count(self, corpus: PackedCorpus, indexes: np.ndarray) -> int:
+    def count(self, corpus: PackedCorpus, indexes: np.ndarray, epoch: int) -> int:
         """Return the number of tokens that are foretold."""
         return int(corpus.src_lengths[indexes].sum())
 
@@ -130,7 +130,7 @@ class HiddenToken:
         """Return the texts with other tokens hidden in each epoch."""
         return self.masker(corpus.batch(indexes, self.pad_id), indexes, epoch)
 
-    def count(self, corpus: TextCorpus, indexes: np.ndarray) -> int:
+    def count(self, corpus: TextCorpus, indexes: np.ndarray, epoch: int) -> int:
         """Return the number of tokens that are asked."""
         return int(asked_counts(corpus.first[indexes] + corpus.second[indexes]).sum())
 

@@ -198,7 +198,7 @@ class Training:
         """Take one step on a batch; where a GPU has no room for a micro-batch, with smaller ones from then on."""
         while True:
             try:
-                count = self.task.count(self.task.corpora.train, indexes)
+                count = self.task.count(self.task.corpora.train, indexes, epoch)
                 return self.updater.update(self._pieces(indexes, epoch), count, step, rate)
             except torch.OutOfMemoryError:
                 if self.micro_batch_tokens == 1 or self.team.size > 1:  # the others would go on with the old pieces

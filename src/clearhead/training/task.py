@@ -8,8 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from clearhead.config import RunConfig
 from clearhead.data.corpus import Corpora
 from clearhead.data.order import micro_batches
+from clearhead.data.subwords import SubwordDropout
+from clearhead.text.subwords import parts_of_tokens
+from clearhead.text.tokenizer import TokenizerPair
 from clearhead.training.distributed import Team
 from clearhead.training.events import Sample
 
@@ -30,8 +34,8 @@ class Task(Protocol):
         """Return the pairs ``indexes`` of ``corpus`` as what ``loss`` takes, on the CPU; draws depend on ``epoch``."""
         ...
 
-    def count(self, corpus: Any, indexes: np.ndarray) -> int:
-        """Return how many units those pairs have."""
+    def count(self, corpus: Any, indexes: np.ndarray, epoch: int) -> int:
+        """Return how many units those pairs have in ``epoch``."""
         ...
 
     def loss(self, model: nn.Module, label_smoothing: float) -> nn.Module:
@@ -50,6 +54,15 @@ class Task(Protocol):
         ...
 
 
+def subword_dropouts(config: RunConfig, tokenizers: TokenizerPair) -> tuple[SubwordDropout, SubwordDropout] | None:
+    """Return what cuts the training text anew in every epoch, of source and target; None where it stays as it is."""
+    if not config.data.subword_dropout:
+        return None
+    settings = config.data.subword_dropout, config.training.seed, config.data.max_tokens
+    src = SubwordDropout(parts_of_tokens(tokenizers.src), *settings)
+    return src, src if tokenizers.joint else SubwordDropout(parts_of_tokens(tokenizers.tgt), *settings)
+
+
 @torch.inference_mode()
 def validation_loss(task: Task, model: nn.Module, team: Team) -> float:
     """Return the plain loss per unit of the validation corpus, in nats."""
@@ -58,6 +71,6 @@ def validation_loss(task: Task, model: nn.Module, team: Team) -> float:
     pieces = micro_batches(np.arange(len(valid)), valid, VALIDATION_BATCH_TOKENS)
     for indexes in pieces[team.rank :: team.size]:
         total += float(loss_of(task.batch(valid, indexes, 0))[1])
-        count += task.count(valid, indexes)
+        count += task.count(valid, indexes, 0)
     total, count = team.total(total, count)
     return total / count

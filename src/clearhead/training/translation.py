@@ -18,7 +18,7 @@ from clearhead.evaluation.scores import validation_scores
 from clearhead.training.distributed import Team
 from clearhead.training.events import Sample
 from clearhead.training.loss import Seq2SeqLoss
-from clearhead.training.task import SAMPLES, validation_loss
+from clearhead.training.task import SAMPLES, subword_dropouts, validation_loss
 
 
 class Translation:
@@ -37,6 +37,7 @@ class Translation:
         self.config = config
         self.device = device
         self._ids = corpora.tokenizers.tgt.pad_id, corpora.tokenizers.tgt.decoder_start_id
+        self._dropouts = subword_dropouts(config, corpora.tokenizers)
         needs_text = config.training.validate_metric != "loss"
         limit = config.training.validate_sentences if needs_text else SAMPLES
         self.text = corpora.valid.text(corpora.tokenizers, limit)
@@ -44,10 +45,13 @@ class Translation:
 
     def batch(self, corpus: ParallelCorpus, indexes: np.ndarray, epoch: int) -> Batch:
         """Return the pairs for teacher forcing."""
-        return collate(corpus, indexes, *self._ids)
+        dropouts = self._dropouts if corpus is self.corpora.train else None
+        return collate(corpus, indexes, *self._ids, dropouts, epoch)
 
-    def count(self, corpus: ParallelCorpus, indexes: np.ndarray) -> int:
+    def count(self, corpus: ParallelCorpus, indexes: np.ndarray, epoch: int) -> int:
         """Return the number of target tokens, eos included."""
+        if self._dropouts and corpus is self.corpora.train:
+            return int(self.batch(corpus, indexes, epoch).tgt_mask.sum())
         return int(corpus.tgt_lengths[indexes].sum())
 
     def loss(self, model: nn.Module, label_smoothing: float) -> Seq2SeqLoss:
