@@ -25,7 +25,8 @@ from clearhead.inspection.document import document
 from clearhead.inspection.explain import explain
 from clearhead.inspection.page import render
 from clearhead.models.build import build_model
-from clearhead.text.tokenizer import Token, TokenizerPair
+from clearhead.text.library import Token
+from clearhead.text.tokenizer import TokenizerPair
 
 TOKENS = 30
 

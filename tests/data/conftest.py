@@ -24,6 +24,7 @@ class ToyTokenizer:
     """One token a character, its code point + 10; it counts how often it is called, and tells audit hooks."""
 
     pad_id, bos_id, eos_id, decoder_start_id = PAD, BOS, EOS, BOS
+    separators = 1
 
     def __init__(self, name: str = "toy", vocabulary_size: int = 60_000) -> None:
         self.fingerprint = hashlib.sha256(name.encode()).hexdigest()

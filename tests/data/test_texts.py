@@ -34,17 +34,20 @@ def cut(first, second, room):
     return first, second
 
 
-@given(st.lists(TWOS, min_size=1, max_size=3), st.integers(7, 30), st.randoms())
-def test_a_batch_of_texts_is_each_text_put_together_by_hand(toy, parts, limit, random):
-    corpus = TextCorpus([part(toy, texts) for texts in parts], toy.BOS, toy.EOS, limit)
+@given(st.lists(TWOS, min_size=1, max_size=3), st.integers(7, 30), st.integers(1, 2), st.randoms())
+def test_a_batch_of_texts_is_each_text_put_together_by_hand(toy, parts, limit, separators, random):
+    corpus = TextCorpus([part(toy, texts) for texts in parts], toy.BOS, toy.EOS, limit, separators)
     texts = [text for each in parts for text in each]
     rows, segments = [], []
     for first, second in texts:
-        kept = cut(first, second, limit - (3 if second else 2))
-        rows.append([toy.BOS, *kept[0], toy.EOS, *([*kept[1], toy.EOS] if second else [])])
-        segments.append([0] * (len(kept[0]) + 2) + [1] * (len(kept[1]) + 1 if second else 0))
+        between = [toy.EOS] * separators if second else []
+        kept = cut(first, second, limit - 2 - len(between))
+        rows.append([toy.BOS, *kept[0], *between, *kept[1], toy.EOS])
+        segments.append([0] * (len(rows[-1]) - len(kept[1]) - 1) + [1 if second else 0] * (len(kept[1]) + 1))
+        assert corpus.text_ids(len(rows) - 1) == rows[-1][1:-1]
     assert corpus.src_lengths.tolist() == [len(row) for row in rows]
-    assert corpus.cut == sum(len(row) - (3 if s else 2) < len(f) + len(s) for row, (f, s) in zip(rows, texts))
+    beside = (2 + separators * bool(second) for _, second in texts)
+    assert corpus.cut == sum(len(row) - n < len(f) + len(s) for row, n, (f, s) in zip(rows, beside, texts))
     indexes = np.array(random.sample(range(len(texts)), random.randint(1, len(texts))))
     batch = corpus.batch(indexes, toy.PAD)
     for row, mask, segment, i in zip(batch.ids, batch.mask, batch.segments, indexes):

@@ -22,7 +22,7 @@ from clearhead.text.tokenizer import TokenizerPair
 class TextBatch:
     """Texts, padded at the end of each row.
 
-    ids: (B, S) token ids: bos, the text, eos, and where texts come in twos the second one and eos.
+    ids: (B, S) token ids: bos, the text, eos (twice in some models), and where texts come in twos the second one, eos.
     mask: (B, S) bool, True where a token is.
     segments: (B, S) int64, 1 from the second text on, else 0.
     labels: (B,) int64; -1 where texts have none.
@@ -50,27 +50,28 @@ class TextCorpus(Mixture):
     """Texts, each a row by itself, cut where longer than ``max_tokens``.
 
     src_lengths, tgt_lengths: one and the same: a row's tokens with bos and eos.
+
+    Args:
+        separators: how many eos stand between two texts.
     """
 
-    def __init__(self, parts: Sequence[Part], bos_id: int, eos_id: int, max_tokens: int) -> None:
+    def __init__(self, parts: Sequence[Part], bos_id: int, eos_id: int, max_tokens: int, separators: int = 1) -> None:
         super().__init__(parts, [len(part.rows) for part in parts])
         self.bos_id = bos_id
         self.eos_id = eos_id
         nothing = np.zeros((2, 0), np.int64)
         whole = np.concatenate([nothing, *(_lengths(part) for part in parts)], axis=1)
         self.first, self.second = whole
-        self.twos = self.second > 0
-        room = max_tokens - 2 - self.twos
-        # Of two texts that are too long together, each gives up what it has beyond half of the room.
-        self.first = np.minimum(self.first, np.maximum(room - self.second, (room + 1) // 2))
-        self.second = np.minimum(self.second, room - self.first)
+        self.between = separators * (self.second > 0)
+        self.first, self.second = fitted(self.first, self.second, max_tokens - 2 - self.between)
         self.cut = int((self.first + self.second < whole.sum(axis=0)).sum())
-        self.src_lengths = (self.first + self.second + 2 + self.twos).astype(np.int32)
+        self.src_lengths = (self.first + self.second + 2 + self.between).astype(np.int32)
         self.tgt_lengths = self.src_lengths
 
     def batch(self, indexes: np.ndarray, pad_id: int) -> TextBatch:
         """Return the texts ``indexes`` (B,) in that order."""
         lengths, first, second = self.src_lengths[indexes], self.first[indexes], self.second[indexes]
+        begin = first + np.maximum(self.between[indexes], 1) + 1  # where a second text begins
         columns = np.arange(lengths.max(initial=0))
         ids = np.full((len(indexes), len(columns)), pad_id, np.int64)
         labels = np.full(len(indexes), -1, np.int64)
@@ -78,13 +79,13 @@ class TextCorpus(Mixture):
         for part, places, numbers in self.by_part(indexes):
             store, rows, ones = part.store, part.rows[numbers], np.ones(len(places), np.int64)
             fill(ids, places, ones, store.src, rows, first[places])
-            fill(ids, places, ones + first[places] + 1, store.tgt, rows, second[places])
+            fill(ids, places, begin[places], store.tgt, rows, second[places])
             if store.labels is not None:
                 labels[places] = store.labels[rows]
-        ids[np.arange(len(indexes)), first + 1] = self.eos_id
+        ids[(columns > first[:, None]) & (columns < begin[:, None])] = self.eos_id
         ids[np.arange(len(indexes)), lengths - 1] = self.eos_id
         mask = columns < lengths[:, None]
-        segments = mask & (columns > first[:, None] + 1)
+        segments = mask & (columns >= begin[:, None])
         return TextBatch(*map(torch.from_numpy, (ids, mask, segments.astype(np.int64), labels)))
 
     def text_ids(self, i: int) -> list[int]:
@@ -92,7 +93,7 @@ class TextCorpus(Mixture):
         part, number = self.owner(i)
         row = part.rows[number]
         first, second = part.store.src[row][: self.first[i]], part.store.tgt[row][: self.second[i]]
-        return [*first.tolist(), *([self.eos_id, *second.tolist()] if self.twos[i] else [])]
+        return [*first.tolist(), *[self.eos_id] * int(self.between[i]), *second.tolist()]
 
     def labels(self) -> np.ndarray:
         """Return every text's label, (len,) int32."""
@@ -170,9 +171,9 @@ def open_texts(
     limit = config.max_tokens if config.long_texts == "drop" else 0
 
     def corpus(parts: list[Part]) -> TextCorpus:
-        return TextCorpus(parts, tokenizer.bos_id, tokenizer.eos_id, config.max_tokens)
+        return TextCorpus(parts, tokenizer.bos_id, tokenizer.eos_id, config.max_tokens, tokenizer.separators)
 
-    layout = Layout(lambda store, source: _texts(store, source, limit), corpus, labels)
+    layout = Layout(lambda store, source: _texts(store, source, limit, tokenizer.separators), corpus, labels)
     return Opener(config, tokenizers, cache, seed, on_progress).corpora(layout, layout)
 
 
@@ -188,13 +189,22 @@ def open_packed(
     return Opener(config, tokenizers, cache, seed, on_progress).corpora(layout, layout)
 
 
-def _texts(store: TokenStore, source: Source, limit: int) -> tuple[Part, dict[str, int]]:
+def fitted(first: np.ndarray, second: np.ndarray, room: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many tokens stay of two texts with so many each, where there is ``room`` for both together; (N,) all.
+
+    Of two that are too long together, each gives up what it has beyond half of the room.
+    """
+    first = np.minimum(first, np.maximum(room - second, (room + 1) // 2))
+    return first, np.minimum(second, room - first)
+
+
+def _texts(store: TokenStore, source: Source, limit: int, separators: int = 1) -> tuple[Part, dict[str, int]]:
     """Return all texts, or those of at most ``limit`` tokens if that is not 0."""
     part = Part(store, np.arange(len(store)), source.weight)
     if not limit:
         return part, {}
     first, second = _lengths(part)
-    fits = first + second + 2 + (second > 0) <= limit
+    fits = first + second + 2 + separators * (second > 0) <= limit
     return replace(part, rows=np.flatnonzero(fits)), Counter({"too-long": int((~fits).sum())})
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from clearhead.inspection.explanation import Candidate, PlacedToken, Step
 from clearhead.text.foreign import AnyTokenizer
-from clearhead.text.tokenizer import Token
+from clearhead.text.library import Token
 
 TOP = 10
 

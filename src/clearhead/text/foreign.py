@@ -10,9 +10,8 @@ The file is one JSON object: "tokenizer" is the library's own format, untouched,
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import pairwise, takewhile
 from typing import Any
 
@@ -21,13 +20,14 @@ import tokenizers
 from tokenizers import decoders
 
 from clearhead.errors import ConfigError, RunError
-from clearhead.text.tokenizer import Token, Tokenizer, checked, keep_forks_quiet
+from clearhead.text.library import LibraryTokenizer, Token
+from clearhead.text.tokenizer import Tokenizer
 
 NUL = "\0"
 """Stands in front of a token's name in "tokenizer" where no text may become that token."""
 
 
-class ForeignTokenizer:
+class ForeignTokenizer(LibraryTokenizer):
     """Answers what ``text.tokenizer.Tokenizer`` answers, with another library's vocabulary.
 
     What it promises less: a text need not come back exactly, for many vocabularies drop case or spaces. A text cannot
@@ -41,10 +41,9 @@ class ForeignTokenizer:
 
     def __init__(self, json_text: str, decoder_start: str = "bos") -> None:
         """Use ``ForeignTokenizer.from_json`` or ``ForeignTokenizer.make``."""
-        keep_forks_quiet()
+        super().__init__(json_text, decoder_start)
         content = json.loads(json_text)
         header = content["clearhead"]
-        self._json = json_text
         self._roles: dict[str, int] = dict(header["roles"])
         self.settings: dict[str, Any] = header["settings"]
         self.spm: str = header["spm"]
@@ -58,6 +57,7 @@ class ForeignTokenizer:
         self.eos_id = self._roles["eos"]
         self.pad_id = self._roles.get("pad", self.eos_id)
         self.start_ids = list(takewhile(lambda id: id != self.eos_id, self._model.encode("").ids))
+        self.separators = max(1, self._model.encode("", "").ids[:-1].count(self.eos_id))
         self._model.encode_special_tokens = True  # as text: what a text says about [SEP] is not one
         added = self._model.get_added_tokens_decoder()
         special = {id for id, token in added.items() if token.special} | {*self._roles.values()}
@@ -66,7 +66,6 @@ class ForeignTokenizer:
         begin, end = max(pairwise(bounds), key=lambda pair: pair[1] - pair[0])
         self.ordinary_ids = range(begin + 1, end)
         self._special = frozenset(self.special_ids)
-        self._decoder_start = decoder_start
 
     @classmethod
     def make(
@@ -87,32 +86,9 @@ class ForeignTokenizer:
         content = {"clearhead": header, "tokenizer": json.loads(model.to_str())}
         return cls(json.dumps(content, ensure_ascii=False), decoder_start)
 
-    @classmethod
-    def from_json(cls, text: str, decoder_start: str = "bos") -> ForeignTokenizer:
-        """Return the tokenizer that ``to_json`` wrote.
-
-        Raises:
-            RunError: the text is not such a tokenizer.
-        """
-        try:
-            return cls(text, decoder_start)
-        except RunError:
-            raise
-        except Exception as error:  # the library raises plain Exception
-            raise RunError("bad-tokenizer", problem=str(error).partition("\n")[0]) from error
-
-    def to_json(self) -> str:
-        """Return the tokenizer as JSON; ``from_json`` gives it back."""
-        return self._json
-
     def library_json(self) -> str:
         """Return the tokenizer in the library's own format, as other programs read it."""
         return json.dumps(json.loads(self._json)["tokenizer"], ensure_ascii=False)
-
-    @property
-    def fingerprint(self) -> str:
-        """The sha256 of ``to_json`` in hex."""
-        return hashlib.sha256(self._json.encode()).hexdigest()
 
     # --- ids with a role
 
@@ -158,30 +134,13 @@ class ForeignTokenizer:
 
     # --- text and ids
 
-    def encode(self, text: str) -> list[int]:
-        """Return the ids of ``text``, without bos or eos.
-
-        Raises:
-            UsageError: the text holds a lone surrogate, which no Unicode text does.
-        """
-        return self._model.encode(checked(text), add_special_tokens=False).ids
-
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the ids of each text, on all processors at once."""
-        encodings = self._model.encode_batch_fast([checked(text) for text in texts], add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
-
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ``ids``; special ones say nothing."""
         return self._model.decode([id for id in ids if id not in self._special], skip_special_tokens=False)
 
-    def decode_batch(self, batch: Iterable[Iterable[int]]) -> list[str]:
-        """Return the text of each sequence of ids."""
-        return [self.decode(ids) for ids in batch]
-
     def tokens(self, text: str) -> list[Token]:
         """Return the tokens of ``text`` over its characters."""
-        encoding = self._model.encode(checked(text), add_special_tokens=False)
+        encoding = self._encoding(text)
         return [Token(id, self.token_text(id), *offsets) for id, offsets in zip(encoding.ids, encoding.offsets)]
 
     def token_text(self, id: int) -> str:

@@ -14,13 +14,10 @@ word and a token of its own, so that "</s>", "<pad>" or "<0x41>" in a text, howe
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from functools import cache
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, TypeVar
 from unicodedata import normalize
@@ -30,7 +27,8 @@ import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from clearhead.config import TokenizerConfig
-from clearhead.errors import ConfigError, CorpusError, RunError, UsageError
+from clearhead.errors import ConfigError, CorpusError, RunError
+from clearhead.text.library import LibraryTokenizer, Token, checked
 from clearhead.text.unigram import learn_unigram
 
 if TYPE_CHECKING:
@@ -57,23 +55,14 @@ COVERAGE = 0.9998
 in bytes. Without it a large corpus's thousands of stray characters would take the place of subwords."""
 
 
-@dataclass(frozen=True)
-class Token:
-    """A token over its characters: ``start`` and ``end`` are character offsets in the text's NFC form."""
-
-    id: int
-    text: str
-    start: int
-    end: int
-
-
-class Tokenizer:
+class Tokenizer(LibraryTokenizer):
     """Turns text into token ids and back; ``decode(encode(s)) == NFC(s)`` for every string."""
+
+    fronts_space = True
 
     def __init__(self, json_text: str, decoder_start: str = "bos") -> None:
         """Use ``Tokenizer.train`` or ``Tokenizer.from_json``."""
-        keep_forks_quiet()
-        self._json = json_text
+        super().__init__(json_text, decoder_start)
         self._model = tokenizers.Tokenizer.from_str(json_text)
         self._model.normalizer = None  # _read does it with Python's Unicode tables, so that the round trip is exact
         self._names = _names_by_id(self._model.get_vocab())
@@ -103,58 +92,18 @@ class Tokenizer:
         if config.kind == "imported":
             raise ConfigError("imported-tokenizer")
         learn = {"bpe": _learn_bpe, "unigram": _learn_unigram, "characters": _learn_characters}[config.kind]
-        model = learn(map(_read, lines), _fixed_names(tags), config.vocabulary_size - FIRST_LEARNT)
+        model = learn(map(cls._read, lines), _fixed_names(tags), config.vocabulary_size - FIRST_LEARNT)
         return cls(_assemble(model).to_str(), config.decoder_start)
-
-    @classmethod
-    def from_json(cls, text: str, decoder_start: str = "bos") -> Tokenizer:
-        """Return the tokenizer that ``to_json`` wrote.
-
-        Raises:
-            RunError: the text is not a tokenizer of this layout.
-        """
-        try:
-            return cls(text, decoder_start)
-        except RunError:
-            raise
-        except Exception as error:  # the library raises plain Exception
-            raise RunError("bad-tokenizer", problem=str(error).partition("\n")[0]) from error
-
-    def to_json(self) -> str:
-        """Return the tokenizer as JSON in the library's own format; ``from_json`` gives it back."""
-        return self._json
-
-    @property
-    def fingerprint(self) -> str:
-        """The sha256 of ``to_json`` in hex."""
-        return hashlib.sha256(self._json.encode()).hexdigest()
 
     @property
     def vocabulary_size(self) -> int:
         """Number of tokens, special, reserved and byte ones included."""
         return len(self._names)
 
-    def encode(self, text: str) -> list[int]:
-        """Return the ids of ``text``, without bos or eos.
-
-        Raises:
-            UsageError: the text holds a lone surrogate, which no Unicode text does.
-        """
-        return self._model.encode(_read(text), add_special_tokens=False).ids
-
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the ids of each text, on all processors at once."""
-        encodings = self._model.encode_batch_fast([_read(text) for text in texts], add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
-
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ``ids``; special and reserved ids say nothing, bytes that are no UTF-8 become U+FFFD."""
         text = b"".join([self._bytes[id] for id in ids]).decode("utf-8", errors="replace")
         return text.removeprefix(" ")
-
-    def decode_batch(self, batch: Iterable[Iterable[int]]) -> list[str]:
-        """Return the text of each sequence of ids."""
-        return [self.decode(ids) for ids in batch]
 
     def byte_lengths(self) -> np.ndarray:
         """Return how many bytes of text each token stands for, (V,) int64; special and reserved ones for none."""
@@ -166,12 +115,11 @@ class Tokenizer:
 
     def tokens(self, text: str) -> list[Token]:
         """Return the tokens of ``text`` over its characters; all bytes of one character point to that character."""
-        read = _read(text)
         character = [
-            i for i, c in enumerate(read, -1) for _ in c.encode()
+            i for i, c in enumerate(self._read(text), -1) for _ in c.encode()
         ]  # byte -> its character; the front space is -1
         tokens, at = [], 0
-        for id in self._model.encode(read, add_special_tokens=False).ids:
+        for id in self.encode(text):
             first, last = character[at], character[at + len(self._bytes[id]) - 1]
             tokens.append(Token(id, self._names[id], max(first, 0), last + 1))
             at += len(self._bytes[id])
@@ -184,6 +132,10 @@ class Tokenizer:
     def roles(self) -> dict[str, int]:
         """Return the ids that have a role of their own."""
         return {"pad": self.pad_id, "unk": self.unk_id, "bos": self.bos_id, "eos": self.eos_id, "mask": self.mask_id}
+
+    @staticmethod
+    def _read(text: str) -> str:
+        return " " + normalize("NFC", checked(text)) if text else ""
 
     def tag_id(self, name: str) -> int:
         """Return the id of a language tag.
@@ -222,37 +174,6 @@ class TokenizerPair:
             both = Tokenizer.train(chain(src_lines, tgt_lines), config, tags)
             return cls(both, both)
         return cls(Tokenizer.train(src_lines, config, tags), Tokenizer.train(tgt_lines, config, tags))
-
-
-# --- reading text -------------------------------------------------------------------------------------------------
-
-
-def _read(text: str) -> str:
-    return " " + normalize("NFC", checked(text)) if text else ""
-
-
-def checked(text: str) -> str:
-    """Return ``text``, which may come from anywhere, where it is Unicode.
-
-    Raises:
-        UsageError: it holds a lone surrogate.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        character = f"U+{ord(text[error.start]):04X}"
-        raise UsageError("lone-surrogate", column=error.start + 1, character=character) from error
-    return text
-
-
-@cache
-def keep_forks_quiet() -> None:
-    """Let a forked child tokenise on one thread: the library's threads do not survive a fork, and it warns of that."""
-    name = "TOKENIZERS_PARALLELISM"
-    if name not in os.environ and hasattr(os, "register_at_fork"):
-        os.register_at_fork(
-            before=lambda: os.environ.__setitem__(name, "false"), after_in_parent=lambda: os.environ.__delitem__(name)
-        )
 
 
 # --- the layout ---------------------------------------------------------------------------------------------------
