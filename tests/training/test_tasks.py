@@ -271,11 +271,22 @@ def test_a_translator_takes_an_encoder_and_a_decoder(pretrained):
         encoder.taken["encoder.layers.1.self_attention.w_q.weight"] == "body.encoder.layers.1.self_attention.w_q.weight"
     )
     assert decoder.taken["decoder.layers.0.feed_forward.w_1.weight"] == "decoder.layers.0.feed_forward.w_1.weight"
-    assert decoder.taken["src_embedding.weight"] == "token_embedding.weight"  # tied three ways: the later one's
-    assert torch.equal(weights["src_embedding.weight"], second["token_embedding.weight"])
+    assert encoder.taken["src_embedding.weight"] == "body.token_embedding.weight"  # tied three ways: the first one's
+    assert torch.equal(weights["src_embedding.weight"], first["body.token_embedding.weight"])
     assert torch.equal(weights["src_positions.table"], first["body.positions.table"])
+    assert not encoder.taken.keys() & (decoder.taken.keys() | decoder.left.keys())
     assert "shape (1024, 32)" in decoder.left["tgt_positions.table"]
     assert "not there" in decoder.left["decoder.layers.0.cross_attention.w_q.weight"]
+
+    table["model"]["tie"] = "two-way"
+    apart = named_weights(open_training(make_config(table), pretrained / "apart").model)
+    assert torch.equal(apart["src_embedding.weight"], first["body.token_embedding.weight"])
+    assert torch.equal(apart["tgt_embedding.weight"], second["token_embedding.weight"])
+    assert not torch.equal(first["body.token_embedding.weight"], second["token_embedding.weight"])
+
+    table["training"]["init_from"] = [init[0], init[0]]
+    with pytest.raises(ConfigError, match="none of the weights"):
+        open_training(make_config(table), pretrained / "twice")
 
 
 def test_what_cannot_be_frozen_is_said(corpus):

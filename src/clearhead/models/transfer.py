@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -39,12 +39,17 @@ class Taken:
         return f"{len(self.taken)} of {total} tensors taken" + (f"; not: {left}" if left else "")
 
 
-def transfer(model: nn.Module, weights: Mapping[str, Tensor]) -> Taken:
-    """Copy into ``model`` what of another model's ``weights`` fits; the rest of it stays as it is."""
+def transfer(model: nn.Module, weights: Mapping[str, Tensor], given: Collection[str] = ()) -> Taken:
+    """Copy into ``model`` what of another model's ``weights`` fits; the rest of it stays as it is.
+
+    given: names of weights that a former giver has filled; they are not asked for.
+    """
     taken: dict[str, str] = {}
     left: dict[str, str] = {}
     with torch.no_grad():
         for name, weight in named_weights(model).items():
+            if name in given:
+                continue
             names = [theirs + name.removeprefix(ours) for ours, theirs in RENAMED if name.startswith(ours)]
             there = [other for other in names if other in weights]
             fits = [other for other in there if weights[other].shape == weight.shape]

@@ -73,18 +73,21 @@ def open_training(
     model = build_model(config.model, *sizes, seed=config.training.seed)
     begun = any(run.checkpoints_path.glob("step-*"))  # then its own weights follow, and the givers may be gone
     givers = () if begun else config.training.init_from
-    taken = [(path, _take(model, path)) for path in givers]
+    taken: list[tuple[str, Taken]] = []
+    for path in givers:
+        taken.append((path, _take(model, path, {name for _, former in taken for name in former.taken})))
     _freeze(model, config.training.freeze)
     training = Training(run, task, model, chosen, should_stop, team)
     training.kernels, training.taken = kernels, taken
     return training
 
 
-def _take(model: nn.Module, path: str) -> Taken:
-    taken = transfer(model, RunFolder.open(path).weights())
+def _take(model: nn.Module, path: str, given: set[str]) -> Taken:
+    taken = transfer(model, RunFolder.open(path).weights(), given)
     weights = dict(model.named_parameters())
     if not any(weights[name].dim() > 1 for name in taken.taken):  # a bias may fit by chance
-        raise ConfigError("nothing-taken", path=path, example="{} ({})".format(*next(iter(taken.left.items()))))
+        name, why = next(iter(taken.left.items()), ("all", "taken from another run"))
+        raise ConfigError("nothing-taken", path=path, example=f"{name} ({why})")
     return taken
 
 
