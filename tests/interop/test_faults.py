@@ -172,6 +172,13 @@ def test_labels_need_numbers(tmp_path, folder):
     assert all("id2label" in message for message in refused(folder))
 
 
+def test_a_classifier_gives_each_text_one_label_of_several(folder):
+    labels = {"id2label": {"0": "a"}, "problem_type": "regression", "hidden_act": "mish"}
+    change(folder, architectures=["BertForSequenceClassification"], **labels)
+    for message in refused(folder):
+        assert "id2label = {'0': 'a'}" in message and "problem_type = 'regression'" in message and "'mish'" in message
+
+
 def test_no_folder(tmp_path):
     assert all("nothing" in message for message in refused(tmp_path / "nothing", RunError))
 

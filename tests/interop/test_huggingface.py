@@ -268,6 +268,66 @@ def test_a_pipeline_takes_an_imported_model_as_one_of_ours(folders, tmp_path):
         assert each["score"] == pytest.approx(float(expected[each["token"]]), rel=1e-3)
 
 
+TWO = [{"text": "the cat sits", "text_pair": "a dog"}, {"text": "Hello, WORLD!", "text_pair": "it is half past ten"}]
+CALLS = [
+    (TEXTS[0], {}), (TEXTS[:2], {}), (TEXTS[0], {"top_k": 1}), (TEXTS[0], {"top_k": 2}), (TEXTS[:2], {"top_k": 1}),
+    (TEXTS[:2], {"top_k": None}), (TWO[0], {}), (TWO, {}), (TWO[0], {"top_k": 2}),
+]  # fmt: skip
+
+
+def same_shape(found, expected):
+    """The same lists, keys and words; numbers nearly so."""
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        pairs = [(found[key], value) for key, value in expected.items()]
+    elif isinstance(expected, list):
+        assert isinstance(found, list) and len(found) == len(expected)
+        pairs = list(zip(found, expected))
+    else:
+        assert found == (pytest.approx(expected, abs=1e-4) if isinstance(expected, float) else expected)
+        return
+    for one, other in pairs:
+        same_shape(one, other)
+
+
+def their_pipeline(task, folder):
+    path, theirs = folder
+    return transformers.pipeline(task, model=theirs, tokenizer=transformers.AutoTokenizer.from_pretrained(path))
+
+
+@pytest.mark.parametrize("name", ["bert-classifier", "distilbert-classifier", "roberta-classifier"])
+def test_labels_come_in_the_shapes_that_their_pipeline_gives(folders, name):
+    """Of one text and several, of pairs (RoBERTa puts two separators between them), and with top_k."""
+    theirs = their_pipeline("text-classification", folders(name))
+    ours = pipeline("text-classification", folders(name)[0], device="cpu")
+    for given, options in CALLS:
+        same_shape(ours(given, **options), theirs(given, **options))
+
+
+@pytest.mark.parametrize(("name", "mask"), [("bert-masked", "[MASK]"), ("roberta-masked", "<mask>")])
+def test_filled_masks_come_in_the_shapes_that_their_pipeline_gives(folders, name, mask):
+    theirs = their_pipeline("fill-mask", folders(name))
+    ours = pipeline("fill-mask", folders(name)[0], device="cpu")
+    text = f"the {mask} sees the green hill"
+    ordinary = ours._run.tokenizer.ordinary_ids  # they also give rows of the embedding that no token has
+    expected = [each for each in theirs(text, top_k=ROWS) if each["token"] in ordinary][:5]
+    same_shape(ours(text), expected)
+    same_shape(ours([text, text]), [expected, expected])
+    two = theirs(f"the {mask} sees {mask}", top_k=ROWS)
+    found = ours(f"the {mask} sees {mask}")
+    for fillings, theirs_say in zip(found, two, strict=True):
+        expected = [each for each in theirs_say if each["token"] in ordinary][:5]
+        same_shape([each["score"] for each in fillings], [each["score"] for each in expected])
+        assert all(each["sequence"].count(f" {mask}") < 2 and "  " not in each["sequence"] for each in fillings)
+
+
+def test_features_come_in_the_shapes_that_their_pipeline_gives(folders):
+    theirs = their_pipeline("feature-extraction", folders("bert"))
+    ours = pipeline("feature-extraction", folders("bert")[0], device="cpu")
+    for given in (TEXTS[0], TEXTS[:2]):
+        same_shape(ours(given), theirs(given))
+
+
 # --- what real folders look like ----------------------------------------------------------------------------------
 
 
@@ -391,6 +451,10 @@ def test_our_own_models_go_out_with_their_tokenizer(own_tokenizers, tmp_path, na
         assert their_tokenizer.decode(ids) == tokenizer.decode(ids)
     if task == "classification":
         assert theirs.config.id2label == {0: "no", 1: "yes", 2: "perhaps"}
+        RunFolder.create(tmp_path / "run", config, own_tokenizers).write_weights(named_weights(ours))
+        for folder in ("out", "run"):
+            found = pipeline("text-classification", tmp_path / folder, device="cpu")(TWO, top_k=None)
+            same_shape(found, their_pipeline("text-classification", (tmp_path / "out", theirs))(TWO, top_k=None))
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,8 @@ def write_folder(path: Path | str, config: RunConfig, weights: Mapping[str, Tens
     tensors = to_theirs(rows, weights)
     if head.form == "transformer":
         tensors.setdefault(BIAS, torch.zeros(1, tokenizers.tgt.vocabulary_size))
-    files = tokenizer_files(tokenizers, TEMPLATES[head.form])
+    segments = getattr(getattr(config.model, "body", config.model), "segments", 0) > 1
+    files = tokenizer_files(tokenizers, TEMPLATES[head.form], segments)
     settings = write_settings(family, head, config.model, tokenizers)
     files[CONFIG] = json.dumps(settings, ensure_ascii=False, indent=2) + "\n"
     make_folder(path)

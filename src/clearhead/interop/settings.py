@@ -11,6 +11,10 @@ from clearhead.interop.families import ACTIVATIONS, FAMILIES, Family, Head
 from clearhead.runs.faults import FaultsError
 from clearhead.text.tokenizer import TokenizerPair
 
+LABELS = {"0": "LABEL_0", "1": "LABEL_1"}
+"""What labels are called where config.json does not say."""
+SINGLE = "single_label_classification"
+
 
 def pad_id(settings: Mapping[str, Any]) -> int:
     """Return the token that a model is padded with."""
@@ -25,9 +29,8 @@ def read_settings(settings: Mapping[str, Any], family: Family, head: Head, outpu
 
     Raises:
         FaultsError: lists every setting that cannot be expressed.
-        RunError: the labels are not named.
     """
-    faults = _refused(settings, family)
+    faults = _refused(settings, family, head)
     if faults:
         raise FaultsError("bad-settings", faults)
     table = {**family.fixed, **{ours: settings.get(key, default) for key, (ours, default) in family.fields.items()}}
@@ -46,7 +49,7 @@ def read_settings(settings: Mapping[str, Any], family: Family, head: Head, outpu
             return {**table, "head": head.form}
 
 
-def _refused(settings: Mapping[str, Any], family: Family) -> list[ClearheadError]:
+def _refused(settings: Mapping[str, Any], family: Family, head: Head) -> list[ClearheadError]:
     """Return what is not of the kind that it should be, or says what we have no words for."""
     refused: list[tuple[str, object]] = []
     for key, allowed in family.demands.items():
@@ -62,13 +65,23 @@ def _refused(settings: Mapping[str, Any], family: Family) -> list[ClearheadError
             refused.append((key, kinds[0].__name__))
         elif ours == "activation" and value not in ACTIVATIONS:
             refused.append((key, _or(ACTIVATIONS)))
+    refused += _refused_labels(settings) if head.form == "classifier" else []
     return [RunError("foreign-setting", key=key, value=settings.get(key), wanted=wanted) for key, wanted in refused]
 
 
+def _refused_labels(settings: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Return the same of what a classifier says: each text has one label, of two at least."""
+    refused: list[tuple[str, object]] = []
+    named = settings.get("id2label") or LABELS
+    if not isinstance(named, dict) or named.keys() != {*map(str, range(max(2, len(named))))}:
+        refused.append(("id2label", '{"0": ..., "1": ...}'))
+    if settings.get("problem_type") not in (None, SINGLE):
+        refused.append(("problem_type", repr(SINGLE)))
+    return refused
+
+
 def _classifier(settings: Mapping[str, Any], family: Family, body: dict[str, Any]) -> dict[str, Any]:
-    named = settings.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
-    if not isinstance(named, dict) or named.keys() != {*map(str, range(len(named)))}:
-        raise RunError("foreign-setting", key="id2label", value=named, wanted='{"0": ..., "1": ...}')
+    named = settings.get("id2label") or LABELS
     dropout = settings.get(family.label_dropout)
     return {
         "kind": "classifier",
