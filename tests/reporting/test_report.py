@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from clearhead.errors import MachineError
 from clearhead.reporting.history import History
-from clearhead.reporting.report import report, write_report
+from clearhead.reporting.parts import write_page
+from clearhead.reporting.report import report
 from clearhead.reporting.words import WORDS, both, duration
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -266,7 +267,7 @@ def test_durations():
 
 def test_writing_replaces_the_old_report_whole(tmp_path, run, monkeypatch):
     path = tmp_path / "report.html"
-    write_report(path, "r", run.config, run.events(), run.scores(), run.lost)
+    write_page(path, report("r", run.config, run.events(), run.scores(), run.lost))
     first = path.read_text(encoding="utf-8")
     assert first == report("r", run.config, run.events(), run.scores(), run.lost)
 
@@ -275,12 +276,12 @@ def test_writing_replaces_the_old_report_whole(tmp_path, run, monkeypatch):
 
     monkeypatch.setattr(os, "replace", power_cut)
     with pytest.raises(MachineError):
-        write_report(path, "another", run.config, run.events())
+        write_page(path, report("another", run.config, run.events()))
     assert path.read_text(encoding="utf-8") == first
     assert os.listdir(tmp_path) == ["report.html"]
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path):
     with pytest.raises(MachineError) as caught:
-        write_report(tmp_path / "missing" / "report.html", "r", {}, [])
+        write_page(tmp_path / "missing" / "report.html", report("r", {}, []))
     assert "report.html" in caught.value.message("en") and "\n" not in caught.value.message("ko")

@@ -7,7 +7,8 @@ from typing import Any
 
 from clearhead.cli.evaluations import EVALUATIONS
 from clearhead.errors import RunError, locale_language
-from clearhead.reporting.report import KEPT, write_report
+from clearhead.reporting import report as page
+from clearhead.reporting.parts import write_page
 from clearhead.runs.folder import RunFolder
 from clearhead.runs.log import read_log
 
@@ -22,11 +23,12 @@ def report(run: RunFolder, scores: dict[str, Any] | None = None) -> None:
     events = read_log(run.log_path)
     if not events:  # a run folder that was moved without its log keeps the report it came with
         return
-    title = f"{run.path.name} ({run.config.languages.src}-{run.config.languages.tgt})"
+    languages = f" ({run.config.languages.src}-{run.config.languages.tgt})" if run.config.task == "translation" else ""
+    title = run.path.name + languages
     config, kept = run.config.model_dump(mode="json"), _kept(run)
     try:
         lost = next((event["train"] for event in reversed(events) if event["event"] == "CorporaRead"), None)
-        write_report(run.report_path, title, config, events, scores, lost, locale_language(), kept)
+        write_page(run.report_path, page.report(title, config, events, scores, lost, locale_language(), kept))
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         # A log from elsewhere may hold anything; it must neither end a training nor look like a bug.
         raise RunError("bad-log", path=run.log_path, problem=f"{type(error).__name__}: {error}") from error
@@ -37,7 +39,7 @@ def _kept(run: RunFolder) -> list[tuple[str, dict[str, Any]]]:
     tables = []
     for path in sorted((run.path / EVALUATIONS).glob("*.*.json")):
         kind = path.name.split(".")[-2]
-        if kind not in KEPT:
+        if kind not in page.KEPT:
             continue
         try:
             tables.append((kind, json.loads(path.read_text(encoding="utf-8"))))

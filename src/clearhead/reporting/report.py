@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from clearhead import errors
@@ -17,7 +16,7 @@ from clearhead.reporting.few_shot import few_shot
 from clearhead.reporting.gain import gain
 from clearhead.reporting.history import Event, History, SampleHistory, Saying
 from clearhead.reporting.page import page
-from clearhead.reporting.parts import fact_list, lang_of, section, spans, tile, write_page
+from clearhead.reporting.parts import fact_list, lang_of, section, spans, tile
 from clearhead.reporting.words import WORDS, both, duration
 
 SHOWN_SENTENCES = 12
@@ -35,34 +34,6 @@ SCORE_CHARTS: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
 """Of each task the charts of its scores: title, unit, scores."""
 
 
-def write_report(
-    path: str | Path,
-    title: str,
-    config: dict[str, Any],
-    events: list[Event],
-    scores: dict[str, Any] | None = None,
-    lost: dict[str, Any] | None = None,
-    language: str = "en",
-    kept: Sequence[tuple[str, dict[str, Any]]] = (),
-) -> None:
-    """Write ``report.html`` so that a reader at any instant finds the old one or the new one.
-
-    Args:
-        path: where to.
-        title: what the page is headed with, for example the run's name.
-        config: the whole resolved config as plain data (``RunConfig.model_dump(mode="json")``).
-        events: what ``log.jsonl`` holds; may be empty or end anywhere.
-        scores: ``Scores.to_dict()`` on a test set, where there is one.
-        lost: ``LostPairs.to_dict()`` of the training corpora.
-        language: which of both languages the page opens with, "en" or "ko".
-        kept: tables of KEPT, each with its kind.
-
-    Raises:
-        MachineError: the disk is full or the file cannot be written.
-    """
-    write_page(Path(path), report(title, config, events, scores, lost, language, kept))
-
-
 def report(
     title: str,
     config: dict[str, Any],
@@ -72,7 +43,17 @@ def report(
     language: str = "en",
     kept: Sequence[tuple[str, dict[str, Any]]] = (),
 ) -> str:
-    """Return the page that ``write_report`` writes; the same input gives the same page."""
+    """Return the page of a run; the same input gives the same page.
+
+    Args:
+        title: what the page is headed with, for example the run's name.
+        config: the whole resolved config as plain data (``RunConfig.model_dump(mode="json")``).
+        events: what ``log.jsonl`` holds; may be empty or end anywhere.
+        scores: ``Scores.to_dict()`` on a test set, where there is one.
+        lost: ``LostPairs.to_dict()`` of the training corpora.
+        language: which of both languages the page opens with, "en" or "ko".
+        kept: tables of KEPT, each with its kind.
+    """
     history = History(events)
     sections = [
         _tiles(history, scores),
