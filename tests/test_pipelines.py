@@ -75,6 +75,29 @@ def test_a_classification_is_the_models(runs, name):
         assert every[0] == pytest.approx(best) and best["score"] == pytest.approx(float(probs.max()), abs=1e-6)
 
 
+def test_two_texts_are_read_as_in_training(runs):
+    """Each cut to its share of the room, one eos between them, the second a segment of its own."""
+    pipe = pipeline("text-classification", runs / "classification")
+    ((reader, _),) = pipe._run.readers
+    long, short = "the animal did not cross the street", "it was"
+    twos = [(short, "나는"), (long, short), (short, long), (long, long), (short, "")]
+    given = [{"text": first, "text_pair": second} for first, second in twos]
+    with pytest.warns(UserWarning, match="more than the 13"):
+        found = pipe([*given, {"text": short}, short], top_k=None)
+    assert found[-1] == [pytest.approx(each) for each in found[-2]]
+    for (first, second), said in zip(twos, found):
+        a, b = reader.tokenizer.encode(first), reader.tokenizer.encode(second)
+        while len(a) + len(b) > 13:
+            (a if len(a) > len(b) else b).pop()
+        row = torch.tensor([[2, *a, 3, *b, 3]])
+        segments = torch.tensor([[0] * (len(a) + 2) + [1] * (len(b) + 1)])
+        with torch.no_grad():
+            probs = reader.model(row, torch.ones_like(row, dtype=torch.bool), segments).double().softmax(-1)[0]
+        expected = dict(zip("ABC", probs.tolist()))
+        assert {each["label"]: each["score"] for each in said} == pytest.approx(expected, abs=1e-6)
+    assert pipe(given[0]) == pytest.approx(found[0][0])
+
+
 def test_a_committee_answers_with_the_mean_of_its_log_probabilities(runs, tmp_path):
     bag = {"kind": "classifier", "body": {"kind": "bag", "d_model": 8}, "pooling": "mean", "labels": ["A", "B", "C"]}
     make_run(tmp_path / "bag", "classification", bag, size=384, seed=4)
@@ -161,6 +184,20 @@ def test_generated_text(runs):
     assert pipe("the animal", max_new_tokens=5, return_full_text=False) == [{"generated_text": expected.text}]
     several = pipe("the animal", max_new_tokens=5, num_return_sequences=3, temperature=2.0)
     assert len({each["generated_text"] for each in several}) > 1 and len(several) == 3
+    (whole,) = pipe("the animal", max_new_tokens=5, return_full_text=False)
+    end = whole["generated_text"][1:3]
+    (cut,) = pipe("the animal", max_new_tokens=5, return_full_text=False, stop=end)
+    assert cut["generated_text"] == whole["generated_text"].partition(end)[0]
+
+
+def test_a_stream_of_prompts_draws_as_if_it_were_one_call(runs, monkeypatch):
+    pipe = pipeline("text-generation", runs / "language-model")
+    options = {"max_new_tokens": 4, "do_sample": True, "temperature": 3.0, "num_return_sequences": 2}
+    expected = pipe(TEXTS, **options)
+    assert expected[0] != expected[6]  # the same prompt, at another place
+    assert pipe(TEXTS, **options, batch_tokens=1) == expected
+    monkeypatch.setattr("clearhead.pipelines.CHUNK", 4)
+    assert pipe(iter(TEXTS), **options) == expected
 
 
 def test_filled_masks(runs):
@@ -177,13 +214,16 @@ def test_filled_masks(runs):
     assert [each["token"] for each in found] == ordinary
     assert [each["score"] for each in found] == pytest.approx([float(probs[id]) for id in ordinary])
     for each in found:
-        assert each["token_str"] == tokenizer.token_text(each["token"])
+        assert each["token_str"] == tokenizer.decode([each["token"]])
         assert each["sequence"] == tokenizer.decode([*before, each["token"], *after])
     assert pipe(["<mask> tired", "it [MASK]"], top_k=2)[1] == [pytest.approx(e) for e in pipe("it [MASK]", top_k=2)]
     with pytest.raises(CorpusError, match="no mask in it"):
         pipe("no mask")
-    with pytest.raises(CorpusError, match=r"text 2: .* more than the 14"):
-        pipe(["it [MASK]", f"[MASK] {' '.join(TEXTS)}"])
+    with pytest.raises(CorpusError, match=r"text 7: .* more than the 14"):
+        list(pipe.stream(["it [MASK]", f"[MASK] {' '.join(TEXTS)}"], first=6))
+    each_alone = [pipe(f"{text} [MASK]") for text in TEXTS[:5]]
+    for alone, together in zip(each_alone, pipe([f"{text} [MASK]" for text in TEXTS[:5]]), strict=True):
+        assert together == [pytest.approx(each) for each in alone]
 
 
 def test_several_masks_are_filled_each_by_itself(runs):
@@ -229,12 +269,46 @@ def test_features_are_a_vector_a_token(runs):
         ("fill-mask", "nowhere", {}, RunError, "nowhere"),
         ("fill-mask", "translation", {}, UsageError, "masked-language-model"),
         ("translation", "translation", {"num_beams": 3}, UsageError, "beam_size"),
+        ("translation", "translation", {"beam_size": 0}, ConfigError, "pipeline: beam_size = 0"),
+        ("text-generation", "language-model", {"temperature": "hot"}, ConfigError, "temperature = 'hot'"),
+        (
+            "text-generation",
+            "language-model",
+            {"num_return_sequences": 2, "do_sample": False},
+            ConfigError,
+            "one cont",
+        ),
+        ("text-generation", "language-model", {"num_return_sequences": 0}, ConfigError, "n_best = 0"),
+        ("text-generation", "language-model", {"max_length": 3}, UsageError, "max_new_tokens"),
+        ("text-classification", "classification", {"long_texts": "split"}, ConfigError, "long_texts = 'split': cut or"),
+        ("text-classification", "classification", {"batch_size": 3}, UsageError, "top_k, long_texts"),
+        ("fill-mask", "masked-language-model", {"targets": "x"}, UsageError, "top_k"),
+        ("feature-extraction", "masked-language-model", {"top_k": 1}, UsageError, "long_texts"),
     ],
 )
 def test_what_cannot_be_is_said(runs, task, run, options, error, says):
     with pytest.raises(error) as caught:
         pipeline(task, run and runs / run)("the animal", **options)
     assert isinstance(caught.value, ClearheadError) and says in caught.value.message("en")
+
+
+@pytest.mark.parametrize(
+    ("task", "run", "text"),
+    [
+        ("text-classification", "classification", 5),
+        ("text-classification", "classification", {"text": "it", "pair": "it"}),
+        ("text-classification", "classification", {"text": "it", "text_pair": 3}),
+        ("text-classification", "classification", ("it", "was")),
+        ("translation", "translation", {"text": "it"}),
+        ("text-generation", "language-model", b"it"),
+        ("fill-mask", "masked-language-model", None),
+    ],
+)
+def test_what_is_no_text_is_said(runs, task, run, text):
+    with pytest.raises(CorpusError) as caught:
+        pipeline(task, runs / run)(["it", text])
+    assert caught.value.code == "not-a-text" and caught.value.fields["line"] == 2
+    assert type(text).__name__ in caught.value.message("ko")
 
 
 def test_it_is_found_where_the_readme_says():

@@ -5,8 +5,9 @@
     pipeline("sentiment-analysis", "runs/reviews")("A fine film.")  # [{"label": "POSITIVE", "score": 0.98}]
     pipeline("sentiment-analysis")("정말 재미있어요")               # with the model that comes with the package
 
-A call takes one text, or any iterable of them; a list of texts gives a list of results in their order, a generator
-(or ``stream``) gives them one after the other. Nothing is fetched from a network.
+A call takes one text, or any iterable of them, or a file's path, and gives a list of results in their order; ``stream``
+gives them one after the other. Two texts that are classified together are {"text": ..., "text_pair": ...}. Nothing is
+fetched from a network.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from inspect import signature
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,11 +25,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clearhead.config import DecodingConfig
+from clearhead.config import DecodingConfig, changed
+from clearhead.data.texts import fitted
 from clearhead.decoding.generator import Generator
 from clearhead.decoding.translator import Translator
 from clearhead.device import Device, choose_device
-from clearhead.errors import CorpusError, UsageError
+from clearhead.errors import ConfigError, CorpusError, UsageError
 from clearhead.interop.load import load
 from clearhead.runs.committee import members
 from clearhead.text.corpus import read_lines
@@ -43,6 +46,8 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 Result = dict[str, Any]
 Folder = str | os.PathLike[str]
+Text = str | Mapping[str, str]
+"""A text, or two that are read together: {"text": ..., "text_pair": ...}."""
 
 
 class Pipeline:
@@ -58,9 +63,9 @@ class Pipeline:
         self._run = run
 
     def __call__(
-        self, texts: str | Iterable[str] | Path, on_progress: Callable[[int], None] | None = None, **options: Any
-    ) -> list[Any]:
-        """Return a list: of one text its results, of several texts each one's.
+        self, texts: Text | Iterable[Text] | Path, on_progress: Callable[[int], None] | None = None, **options: Any
+    ) -> Any:
+        """Return the results of one text, or of several texts a list of each one's.
 
         Args:
             texts: one, several, or the lines of a file named by a ``pathlib.Path``.
@@ -71,35 +76,48 @@ class Pipeline:
             UsageError: the task has no such option.
             CorpusError: a text cannot be taken.
         """
-        if isinstance(texts, str):
-            return self._run([texts], **options)[0]
-        found = []
-        for results in self.stream(texts, **options):
-            found.append(results[0] if self._run.flat and len(results) == 1 else results)
+        alone = isinstance(texts, (str, Mapping))
+        flat = self._run.flat and self._run.listed_by not in options
+        found: list[Any] = []
+        for results in self.stream([texts] if alone else texts, **options):  # type: ignore[list-item, arg-type]
+            bare = flat and len(results) == 1 and not isinstance(texts, str)
+            found.append(results[0] if bare else results)
             if on_progress is not None:
                 on_progress(len(found))
-        return found
+        return found[0] if alone else found
 
-    def stream(self, texts: Iterable[str] | Path, first: int = 1, **options: Any) -> Iterator[list[Any]]:
+    def stream(self, texts: Iterable[Text] | Path, first: int = 1, **options: Any) -> Iterator[list[Any]]:
         """Yield each text's results, in order, reading and holding ``CHUNK`` texts at once.
 
         first: the number that messages give the first text.
         """
-        remaining = (line for _, line in read_lines(texts)) if isinstance(texts, Path) else iter(texts)
+        known = [*signature(self._run.__call__).parameters][2:]
+        known = [name for each in known for name in (DecodingConfig.model_fields if each == "options" else [each])]
+        for name in options:
+            if name not in known:
+                raise UsageError("unknown-pipeline-option", name=name, names=", ".join(known))
+        remaining: Iterator[Text] = (line for _, line in read_lines(texts)) if isinstance(texts, Path) else iter(texts)
         while chunk := list(islice(remaining, CHUNK)):
+            for line, text in enumerate(chunk, first):
+                if not isinstance(text, str) and not (self._run.pairs and _is_pair(text)):
+                    raise CorpusError("not-a-text", line=line, found=type(text).__name__)
             yield from self._run(chunk, first=first, **options)
             first += len(chunk)
 
 
 class Runner(Protocol):
-    """What a task does with texts.
+    """What a task does with texts; the keywords behind ``first`` are its options.
 
     flat: whether of several texts with one result each the results stand alone, not in lists.
+    listed_by: an option that asks for lists all the same.
+    pairs: whether it takes two texts as one.
     """
 
     flat: bool
+    listed_by: str
+    pairs: bool
 
-    def __call__(self, texts: Sequence[str], first: int = 1, **options: Any) -> list[list[Any]]:
+    def __call__(self, texts: Sequence[Any], first: int = 1, **options: Any) -> list[list[Any]]:
         """Return a list of results for each text; first: the number that messages give the first one."""
         ...
 
@@ -132,13 +150,13 @@ def pipeline(task: str, model: Folder | None = None, device: str = "auto", preci
 
 
 class _Translation:
-    flat = True
+    flat, listed_by, pairs = True, "", False
 
     def __init__(self, path: Folder, device: str, precision: str) -> None:
         self.translator = Translator.load(path, device, precision)
 
     def __call__(self, texts: Sequence[str], first: int = 1, **options: Any) -> list[list[Result]]:
-        decoding = _decoding(self.translator.decoding, options)
+        decoding = changed(self.translator.decoding, options, "pipeline")
         return [
             [{"translation_text": each.text} for each in (translation.n_best or (translation,))]
             for translation in self.translator(texts, decoding=decoding, first=first)
@@ -146,7 +164,7 @@ class _Translation:
 
 
 class _Generation:
-    flat = False
+    flat, listed_by, pairs = False, "", False
 
     def __init__(self, path: Folder, device: str, precision: str) -> None:
         self.generator = Generator.load(path, device, precision)
@@ -159,13 +177,17 @@ class _Generation:
         num_return_sequences: int = 1,
         do_sample: bool | None = None,
         return_full_text: bool = True,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
         **options: Any,
     ) -> list[list[Result]]:
         sampling = num_return_sequences > 1 if do_sample is None else do_sample
+        if num_return_sequences > 1 and not sampling:
+            problem = "without do_sample there is one continuation"
+            key, value = "num_return_sequences", num_return_sequences
+            raise ConfigError("bad-value", where="pipeline", key=key, value=value, problem=problem)
         options |= {"n_best": num_return_sequences, "sampling": sampling}
-        decoding = _decoding(self.generator.decoding, options)
-        found = self.generator(texts, max_new_tokens=max_new_tokens, stop=stop, decoding=decoding)
+        decoding = changed(self.generator.decoding, options, "pipeline")
+        found = self.generator(texts, max_new_tokens=max_new_tokens, stop=stop, decoding=decoding, first=first)
         return [
             [{"generated_text": each.prompt * return_full_text + each.text} for each in continuations]
             for continuations in found
@@ -175,7 +197,7 @@ class _Generation:
 class _Classification:
     """One classifier, or a committee of them: see ``runs.committee``."""
 
-    flat = True
+    flat, listed_by, pairs = True, "top_k", True
 
     def __init__(self, path: Folder, device: str, precision: str) -> None:
         self.readers: list[tuple[Reader, float]] = []
@@ -191,13 +213,13 @@ class _Classification:
             self.readers.append((reader, share))
 
     def __call__(
-        self, texts: Sequence[str], first: int = 1, top_k: int | None = 1, long_texts: str = "cut"
+        self, texts: Sequence[Text], first: int = 1, top_k: int | None = 1, long_texts: str = "cut"
     ) -> list[list[Result]]:
         log_probs = torch.zeros(len(texts), len(self.labels), dtype=torch.float64)
         for reader, share in self.readers:
-            for rows, ids, mask in reader.batches(texts, long_texts, first):
+            for rows, ids, mask, segments in reader.read(texts, long_texts, first):
                 with reader.device.autocast():
-                    logits = reader.model(ids, mask)
+                    logits = reader.model(ids, mask, segments)
                 log_probs[rows] += share * logits.double().log_softmax(dim=-1).cpu()
         probs = log_probs.softmax(dim=-1).numpy()
         best = np.argsort(-probs, axis=1, kind="stable")[:, :top_k]
@@ -213,7 +235,7 @@ class _MaskFilling:
     The masks are foretold each by itself, with the others in their places, and so they stand in "sequence".
     """
 
-    flat = False
+    flat, listed_by, pairs = False, "", False
 
     def __init__(self, path: Folder, device: str, precision: str) -> None:
         run = load(path, "masked-language-model")
@@ -221,39 +243,42 @@ class _MaskFilling:
         self.reader = Reader(run.model, self.tokenizer, run.config.data.max_tokens, device, precision)
 
     def __call__(self, texts: Sequence[str], first: int = 1, top_k: int = 5) -> list[list[Any]]:
-        found: list[list[Any]] = []
-        for line, text in enumerate(texts, 1):
-            masks = ANY_MASK.findall(text)
-            if not masks:
-                raise CorpusError("no-mask", text=text, masks=" or ".join(MASKS))
-            ids = encode_masked(text, self.tokenizer)
-            if len(ids) > self.reader.max_tokens:
-                limit = self.reader.max_tokens - 2
-                raise CorpusError("text-too-long", line=line, tokens=len(ids) - 2, limit=limit)
-            tensor = torch.tensor([ids], device=self.reader.device.name)
-            asked = tensor[0] == self.tokenizer.mask_id
-            with torch.inference_mode(), self.reader.device.autocast():
-                hidden = self.reader.model.encode(tensor, torch.ones_like(tensor, dtype=torch.bool)).hidden[0, asked]  # type: ignore[operator]
-                logits = self.reader.model.project(self.reader.model.transform(hidden))  # type: ignore[operator]
-            places = asked.nonzero()[:, 0].tolist()
-            fillings = [self._fillings(ids, masks[0], place, row, top_k) for place, row in zip(places, logits)]
-            found.append(fillings if len(fillings) > 1 else fillings[0])
+        rows = [self._row(text, line) for line, text in enumerate(texts, first)]
+        found: list[list[Any]] = [[] for _ in texts]
+        for places, ids, mask in self.reader.batches(rows):
+            asked = ids == self.tokenizer.mask_id
+            with self.reader.device.autocast():
+                hidden = self.reader.model.encode(ids, mask).hidden[asked]  # type: ignore[operator]
+                logits = iter(self.reader.model.project(self.reader.model.transform(hidden)))  # type: ignore[operator]
+            for place, row in zip(places, asked):
+                masked = row.nonzero()[:, 0].tolist()
+                fillings = [self._fillings(texts[place], rows[place], at, next(logits), top_k) for at in masked]
+                found[place] = fillings if len(fillings) > 1 else fillings[0]
         return found
 
-    def _fillings(self, ids: list[int], mask: str, place: int, logits: Tensor, top_k: int) -> list[Result]:
-        """Return what is likeliest at ``place``; logits: (V,)."""
-        ordinary, filled = self.tokenizer.ordinary_ids, []
+    def _row(self, text: str, line: int) -> list[int]:
+        if not ANY_MASK.search(text):
+            raise CorpusError("no-mask", text=text, masks=" or ".join(MASKS))
+        ids = encode_masked(text, self.tokenizer)
+        if len(ids) > self.reader.max_tokens:
+            limit = self.reader.max_tokens - 2
+            raise CorpusError("text-too-long", line=line, tokens=len(ids) - 2, limit=limit)
+        return ids
+
+    def _fillings(self, text: str, ids: list[int], place: int, logits: Tensor, top_k: int) -> list[Result]:
+        """Return what is likeliest at ``place`` of a text's ids; logits: (V,)."""
+        ordinary, filled, mask = self.tokenizer.ordinary_ids, [], ANY_MASK.findall(text)[0]
         probs = logits.double().softmax(dim=-1)[ordinary.start : ordinary.stop]
         for score, offset in zip(*(values.tolist() for values in probs.topk(min(top_k, len(probs))))):
             token = ordinary.start + offset
             sequence = decode_masked([*ids[1:place], token, *ids[place + 1 : -1]], mask, self.tokenizer)
-            said = {"score": score, "token": token, "token_str": self.tokenizer.token_text(token)}
+            said = {"score": score, "token": token, "token_str": self.tokenizer.decode([token])}
             filled.append({**said, "sequence": sequence})
         return filled
 
 
 class _Features:
-    flat = False
+    flat, listed_by, pairs = False, "", False
 
     def __init__(self, path: Folder, device: str, precision: str) -> None:
         run = load(path, "masked-language-model")
@@ -261,12 +286,17 @@ class _Features:
 
     def __call__(self, texts: Sequence[str], first: int = 1, long_texts: str = "cut") -> list[list[Any]]:
         found: list[list[Any]] = [[] for _ in texts]
-        for rows, ids, mask in self.reader.batches(texts, long_texts, first):
+        for rows, ids, mask, _ in self.reader.read(texts, long_texts, first):
             with self.reader.device.autocast():
                 hidden = self.reader.model.encode(ids, mask).hidden.float().cpu()  # type: ignore[operator]
             for row, vectors, real in zip(rows, hidden, mask.cpu()):
                 found[row] = [vectors[real].tolist()]
         return found
+
+
+def _is_pair(text: Any) -> bool:
+    named = isinstance(text, Mapping) and {"text"} <= text.keys() <= {"text", "text_pair"}
+    return named and all(isinstance(side, str) for side in text.values())
 
 
 TASKS: dict[str, Any] = {
@@ -292,43 +322,49 @@ class Reader:
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
 
-    def batches(
-        self, texts: Sequence[str], long_texts: str = "cut", first: int = 1
-    ) -> Iterator[tuple[list[int], Tensor, Tensor]]:
-        """Yield (places of texts (B,), ids (B, S), mask (B, S)), without gradients for whoever computes with them.
+    def read(
+        self, texts: Sequence[Text], long_texts: str = "cut", first: int = 1
+    ) -> Iterator[tuple[list[int], Tensor, Tensor, Tensor]]:
+        """Yield (places of texts (B,), ids, mask, segments, (B, S) each as in ``data.texts.TextBatch``).
 
         long_texts: "cut" or "refuse"; first: the number that messages give the first text.
 
         Raises:
             CorpusError: a text is too long and to be refused.
+            ConfigError: ``long_texts`` is neither.
         """
-        tokenizer, room = self.tokenizer, self.max_tokens - 2
-        encoded = tokenizer.encode_batch(texts)
-        for line, ids in enumerate(encoded, first):
-            if len(ids) > room:
-                error = CorpusError("text-too-long", line=line, tokens=len(ids), limit=room)
+        if long_texts not in ("cut", "refuse"):
+            raise ConfigError(
+                "bad-value", where="pipeline", key="long_texts", value=long_texts, problem="cut or refuse"
+            )
+        tokenizer = self.tokenizer
+        pairs = [(text, None) if isinstance(text, str) else (text["text"], text.get("text_pair")) for text in texts]
+        one, other = (tokenizer.encode_batch([side or "" for side in sides]) for sides in zip(*pairs))
+        between = tokenizer.separators * np.array([second is not None for _, second in pairs], np.int64)
+        room = self.max_tokens - 2 - between
+        lengths = np.array([list(map(len, side)) for side in (one, other)])
+        for line, tokens, limit in zip(count(first), lengths.sum(axis=0).tolist(), room.tolist()):
+            if tokens > limit:
+                error = CorpusError("text-too-long", line=line, tokens=tokens, limit=limit)
                 if long_texts != "cut":
                     raise error
                 warnings.warn(error.message(), stacklevel=2)
-        rows = [[tokenizer.bos_id, *ids[:room], tokenizer.eos_id] for ids in encoded]
+        kept = np.stack([*fitted(lengths[0], lengths[1], room), between]).T.tolist()
+        bos, eos = tokenizer.bos_id, tokenizer.eos_id
+        rows = [[bos, *a[:m], *[eos] * gap, *b[:n], eos] for a, b, (m, n, gap) in zip(one, other, kept)]
+        for places, ids, mask in self.batches(rows):
+            begins = torch.tensor([len(rows[i]) - (kept[i][1] + 1 if kept[i][2] else 0) for i in places])
+            segments = mask & (torch.arange(ids.shape[1]) >= begins[:, None]).to(mask.device)
+            yield places, ids, mask, segments.long()
+
+    def batches(self, rows: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+        """Yield (places of rows (B,), ids (B, S), mask (B, S)), without gradients for whoever computes with them."""
         order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
         while order:
             longest = len(rows[order[0]])
-            count = max(1, BATCH_TOKENS // longest)
-            places, order = order[:count], order[count:]
-            padded = torch.tensor([rows[i] + [tokenizer.pad_id] * (longest - len(rows[i])) for i in places])
+            size = max(1, BATCH_TOKENS // longest)
+            places, order = order[:size], order[size:]
+            padded = [[*rows[i], *[self.tokenizer.pad_id] * (longest - len(rows[i]))] for i in places]
             mask = torch.arange(longest) < torch.tensor([len(rows[i]) for i in places])[:, None]
             with torch.inference_mode():
-                yield places, padded.to(self.device.name), mask.to(self.device.name)
-
-
-def _decoding(config: DecodingConfig, options: dict[str, Any]) -> DecodingConfig:
-    """Return ``config`` with ``options`` in it.
-
-    Raises:
-        UsageError: there is no such option.
-    """
-    unknown = set(options) - set(DecodingConfig.model_fields)
-    if unknown:
-        raise UsageError("unknown-pipeline-option", name=min(unknown), names=", ".join(DecodingConfig.model_fields))
-    return DecodingConfig.model_validate({**config.model_dump(), **options})
+                yield places, torch.tensor(padded, device=self.device.name), mask.to(self.device.name)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import random
 import sys
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
 
+from clearhead import pipeline
 from clearhead.cli import run
+from clearhead.cli.evaluate import LabelledFile
 from clearhead.cli.gain import score_row
+from clearhead.cli.labelling import source_of
+from clearhead.config import make_config
+from clearhead.errors import UsageError
 from clearhead.evaluation.classification import classification_scores, mcnemar
 from clearhead.reporting.history import History
 
@@ -74,7 +81,9 @@ def test_classifiers_are_trained_used_and_compared(corpus, monkeypatch, capfdbin
     said = capfdbinary.readouterr().err.decode()
     assert "texts/s" in said or "finished at step 60" in said
     page = (runs[0] / "report.html").read_text()
-    assert "Accuracy and F1" in page and "nats per text" in page and "BLEU and chrF" not in page
+    assert (
+        "und-und" not in page and "Accuracy and F1" in page and "nats per text" in page and "BLEU and chrF" not in page
+    )
 
     stdin(monkeypatch, "film good book\nbad play\n\n")
     assert run(["classify", str(runs[0])]) == 0
@@ -103,12 +112,67 @@ def test_classifiers_are_trained_used_and_compared(corpus, monkeypatch, capfdbin
         assert run([*arguments, f"--format={format}"]) == 0
         assert words in capfdbinary.readouterr().out.decode()
 
+    lines = [line.split("\t") for line in (corpus / "test.tsv").read_text().splitlines()]
+    other = [f"{['no', 'yes'][int(label)]}\t{n}\t{text}\n" for n, (text, label) in enumerate(lines)]
+    (corpus / "other.tsv").write_text("kind\tid\ttext\n" + "".join(other))
+    asked = ["evaluate", str(runs[1]), f"--tsv={corpus}/other.tsv", "--text-column=2", "--label-column=0", "--header"]
+    assert run([*asked, "--label=no=BAD", "--label=yes=GOOD", "--format=json"]) == 0
+    (same,) = json.loads(capfdbinary.readouterr().out)["runs"]
+    assert same["scores"] == table["runs"][1]["scores"] and same["lost"] == table["runs"][1]["lost"]
+    for wrong, code, says in (
+        (asked, 3, "--label"),
+        ([*asked, "--label=no"], 2, "--label 'no'"),
+        ([*asked, "--label-column=9"], 3, "10 are needed"),
+        ([*asked[:2], "--text-column=2", "--src=x", "--ref=y"], 2, "--tsv"),
+    ):
+        assert run(wrong) == code
+        assert says in capfdbinary.readouterr().err.decode()
+
     (corpus / "both").mkdir()
     (corpus / "both" / "committee.toml").write_text('runs = ["../a", "../b"]\n')
     assert run(["evaluate", str(corpus / "both"), f"--tsv={corpus}/test.tsv", "--format=json"]) == 0
     (both,) = json.loads(capfdbinary.readouterr().out)["runs"]
     assert both["weights_sha256"] == "+".join(each["weights_sha256"] for each in table["runs"])
     assert both["scores"]["accuracy"] == 1.0 and (corpus / "both" / "evaluations" / "test.json").exists()
+
+
+@pytest.mark.filterwarnings("ignore:text")
+def test_two_texts_are_classified_together(corpus, monkeypatch, capfdbinary):
+    lines = [line.split("\t") for line in (corpus / "test.tsv").read_text().splitlines()]
+    twos = [(one[0], other[0], int(one[1] == other[1])) for one, other in pairwise(lines)]
+    (corpus / "twos.tsv").write_text("".join(f"{one}\t{other}\t{same}\n" for one, other, same in twos))
+    source = 'tsv = "twos.tsv", text_column = 0, second_column = 1, label_column = 2'
+    body = f'kind = "classifier"\n[model.body]\nkind = "encoder"\n{ENCODER}'
+    folder = train(corpus, "pairs", "classification", source, body, 3)
+    capfdbinary.readouterr()
+    expected = pipeline("text-classification", folder)([{"text": a, "text_pair": b} for a, b, _ in twos], top_k=None)
+    alone = pipeline("text-classification", folder)([a for a, _, _ in twos], top_k=None)
+    assert [each[0]["score"] for each in expected] != [each[0]["score"] for each in alone]
+    for given in ([], ["--text-column=0", "--second-column=1", "--label-column=2"]):
+        assert run(["evaluate", str(folder), f"--tsv={corpus}/twos.tsv", "--format=json", *given]) == 0
+        right = sum(each[0]["label"] == str(same) for each, (_, _, same) in zip(expected, twos))
+        output = capfdbinary.readouterr()
+        assert json.loads(output.out)["runs"][0]["scores"]["accuracy"] == right / len(twos)
+        assert output.err.startswith(b"clearhead: text ")
+    stdin(monkeypatch, "".join(f"{one}\t{other}\n" for one, other, _ in twos))
+    assert run(["classify", str(folder), "--pairs", "--top-k=2", "--format=json"]) == 0
+    output = capfdbinary.readouterr()
+    assert output.err.startswith(b"clearhead: text ") and b"more than the 9" in output.err
+    found = [json.loads(line) for line in output.out.splitlines()]
+    for said, best in zip(found, expected, strict=True):
+        assert said == [pytest.approx(each) for each in best]
+    stdin(monkeypatch, "a\tb\nc\n")
+    assert run(["classify", str(folder), "--pairs"]) == 3
+    assert "line 2: 1 texts" in capfdbinary.readouterr().err.decode()
+
+
+def test_columns_can_be_said_of_a_run_that_had_no_tsv(tmp_path):
+    config, columns = make_config({}), {"text_column": 1, "label_column": 0}
+    test = LabelledFile(tmp_path / "x.tsv", "x", columns, {"0": "BAD"})
+    source = source_of(test, tmp_path, config)
+    assert (source.text_column, source.label_column, source.labels) == (1, 0, {"0": "BAD"})
+    with pytest.raises(UsageError, match="--text-column and --label-column"):
+        source_of(dataclasses.replace(test, columns={"text_column": 1}), tmp_path, config)
 
 
 def test_a_language_model_is_trained_and_continues(corpus, monkeypatch, capfdbinary):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from clearhead.errors import CorpusError
 
 
 class Format(StrEnum):
@@ -25,6 +26,7 @@ def classify(
     refuse_long: Annotated[
         bool, typer.Option("--refuse-long", help="Refuse a text too long, instead of cutting.")
     ] = False,
+    pairs: Annotated[bool, typer.Option("--pairs", help="Each line is two texts with a tab between.")] = False,
     format: Annotated[Format, typer.Option(help="text, or one JSON list a line.")] = Format.text,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
 ) -> None:
@@ -32,16 +34,16 @@ def classify(
 
     Lines end in \\n alone, and each gives one line. What is ready is written at once.
     """
+    from clearhead.cli.progress import warnings_as_lines
     from clearhead.cli.translate import available_lines
     from clearhead.pipelines import pipeline
 
     pipe, done = pipeline("text-classification", run, device), 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = _say
+    with warnings_as_lines():
         for lines in available_lines(sys.stdin.buffer):
             long_texts = "refuse" if refuse_long else "cut"
-            for found in pipe.stream(lines, first=done + 1, top_k=top_k, long_texts=long_texts):
+            texts = [two_texts(line, number) for number, line in enumerate(lines, done + 1)] if pairs else lines
+            for found in pipe.stream(texts, first=done + 1, top_k=top_k, long_texts=long_texts):
                 if format is Format.json:
                     said = json.dumps(found, ensure_ascii=False)
                 else:
@@ -51,5 +53,13 @@ def classify(
             done += len(lines)
 
 
-def _say(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"clearhead: {message}", file=sys.stderr)
+def two_texts(line: str, number: int) -> dict[str, str]:
+    """Return the texts of a line as a pipeline takes them.
+
+    Raises:
+        CorpusError: they are not two.
+    """
+    texts = line.split("\t")
+    if len(texts) != 2:
+        raise CorpusError("no-pair", line=number, texts=len(texts))
+    return {"text": texts[0], "text_pair": texts[1]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,11 +26,39 @@ class Format(StrEnum):
     markdown = "markdown"
 
 
+@dataclass(frozen=True)
+class LabelledFile:
+    """A labelled test set.
+
+    columns: of ``TsvTexts``' fields what is not as in the run's own training text.
+    labels: of the file's labels the run's, where training did not call them so.
+    skip_bad_lines: else a label that the run never saw is an error, whatever its training dropped: a score must be of
+        the whole test set.
+    """
+
+    tsv: Path
+    name: str
+    columns: dict[str, int]
+    labels: dict[str, str]
+    skip_bad_lines: bool = False
+
+
 def evaluate(
     runs: Annotated[list[Path], typer.Argument(help="Run folders; the first is the one the others are compared with.")],
     src: Annotated[Path | None, typer.Option(help="Source sentences, plain or gzip.")] = None,
     ref: Annotated[Path | None, typer.Option(help="Reference translations, line for line.")] = None,
-    tsv: Annotated[Path | None, typer.Option(help="Labelled texts, in the training text's columns.")] = None,
+    tsv: Annotated[Path | None, typer.Option(help="Labelled texts, in the training text's columns or as said.")] = None,
+    text_column: Annotated[
+        int | None, typer.Option(min=0, help="Of --tsv: number of the texts' column, from 0.")
+    ] = None,
+    second_column: Annotated[int | None, typer.Option(min=0, help="Of --tsv: that of a second text's.")] = None,
+    label_column: Annotated[int | None, typer.Option(min=0, help="Of --tsv: that of the label's.")] = None,
+    header: Annotated[
+        bool | None, typer.Option("--header/--no-header", help="Of --tsv: whether the first line names the columns.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="FILE'S=RUN'S", help="Of --tsv: what a label is called in the run.")
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of the test set.  [default: the source file's]")] = "",
     tokenize: Annotated[str, typer.Option(help="BLEU's tokeniser: 13a, intl, ko-mecab, ..., none.")] = "",
     lowercase: Annotated[bool, typer.Option("--lowercase", help="Score case-insensitively.")] = False,
@@ -45,16 +74,18 @@ def evaluate(
     intervals; several runs are put to a paired test. What was said and the scores are kept in the run folder, under
     evaluations/.
     """
+    columns = {
+        "text_column": text_column, "second_column": second_column, "label_column": label_column, "header": header,
+    }  # fmt: skip
+    given = {key: value for key, value in columns.items() if value is not None}
     if tsv is not None:
         name = name or tsv.name.removesuffix(".gz").removesuffix(".tsv")
-        _label(runs, tsv, name, skip_bad_lines, format, device)
+        _label(runs, LabelledFile(tsv, name, given, names_of(label or []), skip_bad_lines), format, device)
         return
+    if given or label:
+        raise UsageError("missing-argument", command="clearhead evaluate", name="--tsv")
     if src is None or ref is None:
         raise UsageError("missing-argument", command="clearhead evaluate", name="--ref" if src else "--src")
-    from clearhead.cli.scoring import evaluate_run, read_test_set, test_set_name
-    from clearhead.evaluation.paired import paired_test
-
-    sources, references = read_test_set(src, ref)
     flags = {
         "evaluation.tokenize": tokenize,
         "decoding.beam_size": beam_size,
@@ -62,6 +93,17 @@ def evaluate(
     }
     overrides = [f"{key}={value}" for key, value in flags.items() if value not in ("", None)]
     overrides += ["evaluation.lowercase=true"] if lowercase else []
+    _score(runs, src, ref, name, overrides, format, device)
+
+
+def _score(
+    runs: list[Path], src: Path, ref: Path, name: str, overrides: list[str], format: Format, device: str
+) -> None:
+    """Put translators to the test."""
+    from clearhead.cli.scoring import evaluate_run, read_test_set, test_set_name
+    from clearhead.evaluation.paired import paired_test
+
+    sources, references = read_test_set(src, ref)
     evaluations = []
     for run in runs:
         done = evaluate_run(run, name or test_set_name(src), sources, references, overrides, device)
@@ -82,11 +124,23 @@ def evaluate(
             typer.echo(as_json(table), nl=False)
 
 
-def _label(runs: list[Path], tsv: Path, name: str, skip_bad_lines: bool, format: Format, device: str) -> None:
+def names_of(labels: list[str]) -> dict[str, str]:
+    """Return what --label says: of each of the file's labels the run's.
+
+    Raises:
+        UsageError: one does not say it.
+    """
+    for each in labels:
+        if not all(each.partition("=")):
+            raise UsageError("bad-label-name", value=each)
+    return dict(each.split("=", 1) for each in labels)
+
+
+def _label(runs: list[Path], test: LabelledFile, format: Format, device: str) -> None:
     """Put classifiers to the test."""
     from clearhead.cli import labelling
 
-    done = [labelling.label_run(run, tsv, name, device, skip_bad_lines) for run in runs]
+    done = [labelling.label_run(run, test, device) for run in runs]
     for each in done:
         print(f"{each.run}: labels and scores are in {each.path.parent}", file=sys.stderr)
     match format:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clearhead.cli.evaluate import LabelledFile
 from clearhead.cli.evaluations import as_json, evaluation_path, keep
-from clearhead.cli.progress import counter
+from clearhead.cli.progress import counter, warnings_as_lines
 from clearhead.cli.report import report
-from clearhead.config import ClassifierConfig, TsvTexts
+from clearhead.config import RunConfig, TsvTexts
 from clearhead.errors import UsageError
 from clearhead.evaluation.classification import ClassificationScores, McNemar, classification_scores, mcnemar
 from clearhead.pipelines import pipeline
@@ -49,12 +50,8 @@ class Labelling:
         }
 
 
-def label_run(run: Path, tsv: Path, name: str, device: str, skip_bad_lines: bool = False) -> Labelling:
-    """Classify the texts of ``tsv`` with a run, score them, and keep labels and scores under evaluations/.
-
-    The columns and the labels' names are those of the run's first training source, or of a committee's first run.
-    Without ``skip_bad_lines`` a label that the run never saw is an error, whatever its training dropped: a score must
-    be of the whole test set.
+def label_run(run: Path, test: LabelledFile, device: str) -> Labelling:
+    """Classify the texts of a test set with a run, score them, and keep labels and scores under evaluations/.
 
     Raises:
         ClearheadError: whatever is wrong with the run or the test set.
@@ -62,29 +59,40 @@ def label_run(run: Path, tsv: Path, name: str, device: str, skip_bad_lines: bool
     folders = [RunFolder.open(member) for member, _ in members(run)]
     folder = folders[0]
     pipe = pipeline("text-classification", run, device)
-    model, source = folder.config.model, folder.config.data.sources[0]
-    if not isinstance(model, ClassifierConfig) or not isinstance(source, TsvTexts):
-        raise UsageError("no-columns", path=run)
-    lost, labels = LostPairs(), model.labels
-    columns = source.model_copy(update={"tsv": str(tsv.absolute())})
-    pairs: list[Pair] = list(read_pairs(columns, ".", skip_bad_lines, lost, labels))
+    labels: tuple[str, ...] = folder.config.model.labels  # type: ignore[union-attr]  # the pipeline has a classifier
+    lost, source = LostPairs(), source_of(test, run, folder.config)
+    pairs: list[Pair] = list(read_pairs(source, ".", test.skip_bad_lines, lost, labels))
     numbers = {label: number for number, label in enumerate(labels)}
+    twos = source.second_column is not None
+    texts = [{"text": pair.src, "text_pair": pair.tgt} if twos else pair.src for pair in pairs]
     began = time.perf_counter()
-    said = [
-        numbers[result["label"]]
-        for result in pipe([pair.src for pair in pairs], on_progress=counter(len(pairs), "texts"))
-    ]
+    with warnings_as_lines():
+        said = [numbers[result["label"]] for result in pipe(texts, on_progress=counter(len(pairs), "texts"))]
     seconds = time.perf_counter() - began
     right = [numbers[pair.label] for pair in pairs]
     scores = classification_scores(labels, right, said)
     weights = "+".join(each.weights_sha256() for each in folders)
-    done = Labelling(run, right, said, scores, lost, seconds, weights, evaluation_path(run, f"{name}.json"))
+    done = Labelling(run, right, said, scores, lost, seconds, weights, evaluation_path(run, f"{test.name}.json"))
     lines = "".join(f"{pair.number}\t{labels[answer]}\n" for pair, answer in zip(pairs, said))
-    keep(evaluation_path(run, f"{name}.labels.tsv"), lines)
+    keep(evaluation_path(run, f"{test.name}.labels.tsv"), lines)
     keep(done.path, as_json(done.to_dict()))
     if len(folders) == 1:  # a committee has had no training of its own to report
         report(folder)
     return done
+
+
+def source_of(test: LabelledFile, run: Path, config: RunConfig) -> TsvTexts:
+    """Return where texts and labels stand: as in the run's first TSV (a committee's first run's), but for what is said.
+
+    Raises:
+        UsageError: the columns are not known.
+    """
+    own = next((each for each in config.data.sources if isinstance(each, TsvTexts)), None)
+    if own is None and not {"text_column", "label_column"} <= test.columns.keys():
+        raise UsageError("no-columns", path=run)
+    known = own.model_dump() if own else {}
+    labels = {**known.get("labels", {}), **test.labels}
+    return TsvTexts(**{**known, **test.columns, "tsv": str(test.tsv.absolute()), "labels": labels})
 
 
 def compared(done: Sequence[Labelling]) -> list[McNemar]:

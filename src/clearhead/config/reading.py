@@ -9,14 +9,17 @@ import re
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from clearhead.config.data import SOURCES
 from clearhead.config.models import ALL_PRESETS, MODELS, RECURRENT_PRESETS
 from clearhead.config.run import RunConfig
+from clearhead.config.section import Section
 from clearhead.errors import ConfigError, RunError
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 def read_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> RunConfig:
@@ -66,6 +69,18 @@ def make_config(table: dict[str, Any], overrides: list[str] | tuple[str, ...] = 
 def with_overrides(config: RunConfig, overrides: list[str] | tuple[str, ...]) -> RunConfig:
     """Return ``config`` with ``key=value`` overrides applied."""
     return make_config(config.model_dump(exclude_none=True), overrides, where="--set")
+
+
+def changed(section: AnySection, changes: dict[str, Any], where: str) -> AnySection:
+    """Return ``section`` with other values of some of its fields.
+
+    Raises:
+        ConfigError: a value is none that the field may have; ``where`` is where it was given.
+    """
+    try:
+        return type(section).model_validate({**section.model_dump(), **changes})
+    except ValidationError as error:
+        raise _as_config_error(error, where) from error
 
 
 def resolved(config: RunConfig) -> RunConfig:

@@ -90,16 +90,18 @@ class Generator:
         prompts: str | Sequence[str],
         *,
         max_new_tokens: int = 50,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
         decoding: DecodingConfig | None = None,
+        first: int = 1,
     ) -> list[list[Continuation]]:
         """Continue each prompt ``decoding.n_best`` times: by drawing where ``decoding.sampling``, else the likeliest.
 
         Args:
             prompts: one or several; an empty one is continued from nothing.
             max_new_tokens: a continuation has at most so many.
-            stop: texts that end a continuation; they are not part of it.
+            stop: a text, or several, that end a continuation; they are not part of it.
             decoding: how, instead of ``self.decoding``: sampling, temperature, top_k, top_p, seed, n_best.
+            first: number of the first prompt, by which samples are drawn.
 
         Raises:
             CorpusError: a prompt leaves no room for a continuation.
@@ -108,19 +110,27 @@ class Generator:
         texts = [prompts] if isinstance(prompts, str) else list(prompts)
         decoding = decoding or self.decoding
         count = decoding.n_best if decoding.sampling else 1
-        rows = [ids for ids in self._encoded(texts, max_new_tokens) for _ in range(count)]
-        made = _Rows([texts[i // count] for i in range(len(rows))], rows, self.tokenizer, stop)
-        for _ in self._steps(made, max_new_tokens, decoding, count):
-            pass
-        found = made.continuations()
-        return [found[i : i + count] for i in range(0, len(found), count)]
+        encoded = self._encoded(texts, max_new_tokens)
+        found: list[list[Continuation]] = [[] for _ in texts]
+        order = sorted(range(len(texts)), key=lambda place: -len(encoded[place]))
+        while order:
+            size = max(1, decoding.batch_tokens // (count * (len(encoded[order[0]]) + max_new_tokens)))
+            chunk, order = order[:size], order[size:]
+            places = [place for place in chunk for _ in range(count)]
+            made = _Rows([texts[i] for i in places], [encoded[i] for i in places], self.tokenizer, stop)
+            keys = [(first - 1 + place, row % count) for row, place in enumerate(places)]
+            for _ in self._steps(made, max_new_tokens, decoding, keys):
+                pass
+            for place, continuation in zip(places, made.continuations()):
+                found[place].append(continuation)
+        return found
 
     def stream(
         self,
         prompt: str,
         *,
         max_new_tokens: int = 50,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
         decoding: DecodingConfig | None = None,
     ) -> Iterator[str]:
         """Yield the continuation of ``prompt`` piece by piece, never half a character as a reader sees it.
@@ -131,9 +141,9 @@ class Generator:
         decoding = (decoding or self.decoding).model_copy(update={"n_best": 1})
         made = _Rows([prompt], self._encoded([prompt], max_new_tokens), self.tokenizer, stop)
         said = 0
-        for _ in self._steps(made, max_new_tokens, decoding, 1):
+        for _ in self._steps(made, max_new_tokens, decoding, [(0, 0)]):
             text = made.text(0)
-            safe = len(text) if made.stopped[0] else min(whole_characters(text), _before_stop(text, stop))
+            safe = len(text) if made.stopped[0] else min(whole_characters(text), _before_stop(text, made.stop))
             if safe > said:
                 yield text[said:safe]
                 said = safe
@@ -272,12 +282,16 @@ class Generator:
         return whole[len(before) :] if whole[: len(before)] == before else self.tokenizer.encode(text)
 
     @torch.no_grad()
-    def _steps(self, made: _Rows, max_new_tokens: int, decoding: DecodingConfig, count: int) -> Iterator[None]:
-        """Add a token to every row that goes on, again and again; ``made`` holds what has come out."""
+    def _steps(
+        self, made: _Rows, max_new_tokens: int, decoding: DecodingConfig, keys: Sequence[tuple[int, int]]
+    ) -> Iterator[None]:
+        """Add a token to every row that goes on, again and again; ``made`` holds what has come out.
+
+        keys: of each row its prompt's number, from 0, and which of the prompt's continuations it is.
+        """
         device = self.device.name
         choose: Choose = likeliest
         if decoding.sampling:
-            keys = [(row // count, row % count) for row in range(len(made.ids))]
             draws = uniforms(decoding.seed, keys, max_new_tokens, device)
             choose = sampler(draws, decoding.temperature, decoding.top_k, decoding.top_p)
         with self.device.autocast():
@@ -290,7 +304,7 @@ class Generator:
                 numbers = rows.tolist()
                 for row, log_prob in zip(numbers, chosen):
                     if math.isnan(log_prob):
-                        raise RunError("not-a-number", line=row // count + 1)
+                        raise RunError("not-a-number", line=keys[row][0] + 1)
                 going = made.add(numbers, tokens.tolist(), chosen)
             yield
             if not going or position + 1 == max_new_tokens:
@@ -323,11 +337,13 @@ class Generator:
 class _Rows:
     """The continuations as they come."""
 
-    def __init__(self, prompts: list[str], ids: list[list[int]], tokenizer: AnyTokenizer, stop: Sequence[str]) -> None:
+    def __init__(
+        self, prompts: list[str], ids: list[list[int]], tokenizer: AnyTokenizer, stop: str | Sequence[str]
+    ) -> None:
         self.prompts = prompts
         self.ids = ids
         self.tokenizer = tokenizer
-        self.stop = stop
+        self.stop = [stop] if isinstance(stop, str) else stop
         self.tokens: list[list[int]] = [[] for _ in ids]
         self.log_probs = [0.0] * len(ids)
         self.stopped = [False] * len(ids)
