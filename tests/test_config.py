@@ -133,6 +133,8 @@ def test_an_unknown_key_inside_a_source():
         ("model.dropout=1.0", "model.dropout"),
         ("model.preset=huge", "model.preset"),
         ("model.n_heads=7", "model"),
+        ("model.n_encoder_layers=1001", "model.n_encoder_layers"),
+        ("model.max_positions=131073", "model.max_positions"),
         ("training.schedule=cosin", "training.schedule"),
         ("tokenizer.vocabulary_size=10", "tokenizer.vocabulary_size"),
         ("format=2", "format"),

@@ -185,7 +185,10 @@ def test_words_are_cut_anew_in_training_alone(corpus, task):
     assert torch.equal(first, second)
     progress = [event for event in training.events() if isinstance(event, Progress)]
     assert all(0.0 < event.nll < 8.0 for event in progress)
-    if task == "translation":  # the loss is a mean over the tokens that there are
+    if task == "translation":
+        both = training.task.batch(corpora.train, indexes, 0)  # source and target are one text, cut apart
+        assert both.src.shape != both.tgt_output.shape or not torch.equal(both.src, both.tgt_output)
+        # The loss is a mean over the tokens that there are.
         batch = training.task.batch(corpora.train, indexes, 3)
         assert training.task.count(corpora.train, indexes, 3) == int(batch.tgt_mask.sum())
         assert training.task.count(corpora.train, indexes, 3) > int(corpora.train.tgt_lengths[indexes].sum())

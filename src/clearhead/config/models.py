@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from clearhead.config.section import NonNegative, Positive, Probability, Section
 
 Layers = Annotated[int, Field(gt=0, le=1000)]
-"""More would be a config from elsewhere that is to cost memory, even without weights."""
+MaxPositions = Annotated[int, Field(gt=0, le=131_072)]  # a config from elsewhere is not to take all memory
 Activation = Literal["relu", "gelu", "gelu-tanh", "silu", "swiglu"]
 Positions = Literal["sinusoidal", "sinusoidal-halves", "learned", "none", "counted", "normalised"]
 
@@ -33,7 +33,7 @@ class StackConfig(Section):
     positions: Positions = "sinusoidal"
     """Sines and cosines in turn (the paper), all sines before all cosines (Marian), or learned vectors; to see what
     they are for, none, or the position's number in the first coordinate, as it is or over ``max_positions``."""
-    max_positions: Positive = 1024
+    max_positions: MaxPositions = 1024
     """The longest sequence, in tokens, that the model takes."""
     dropout: Probability = 0.1
     """Dropout on every sublayer's output and on the sum of embeddings and positions."""
@@ -83,7 +83,7 @@ class RecurrentStackConfig(Section):
     """Layers of the encoder, and of the decoder, which start from the encoder's last states."""
     direction: Literal["both", "forward", "backward"] = "both"
     """How the encoder reads: from the start, the end (Sutskever et al. 2014), or both ways, half of d_model each."""
-    max_positions: Positive = 1024
+    max_positions: MaxPositions = 1024
     """The longest sequence, in tokens, that the model takes."""
     dropout: Probability = 0.2
     """Dropout on what goes into each layer, and on what is projected to the vocabulary."""
@@ -127,7 +127,7 @@ class EncoderConfig(StackConfig):
     norm_epsilon: Annotated[float, Field(gt=0.0)] = 1e-12
     activation: Activation = "gelu"
     positions: Positions = "learned"
-    max_positions: Positive = 512
+    max_positions: MaxPositions = 512
     attention_dropout: Probability = 0.1
     segments: NonNegative = 2
     """How many kinds of segments have a vector of their own, added to the token's; 0 for none."""
@@ -169,7 +169,7 @@ class BagConfig(Section):
     ngrams: NgramConfig = NgramConfig()
     d_model: Positive = 128
     """Width of the vectors."""
-    max_positions: Positive = 512
+    max_positions: MaxPositions = 512
     """The longest text, in tokens."""
     dropout: Probability = 0.1
     """Dropout on the vectors."""

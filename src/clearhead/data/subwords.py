@@ -70,9 +70,9 @@ class SubwordDropout:
             second = np.diff(twice, prepend=-1) == 0
             halves = self.parts[tokens[twice], second.astype(np.int64)]
             parted = split[twice]
-            # A part is asked anew; what stayed whole must stay so.
-            again = np.where(parted, _mixed(keys[twice] + second.astype(np.uint64)), np.uint64(2**64 - 1))
-            tokens, origins, keys = np.where(parted, halves, tokens[twice]), origins[twice], again
+            again = _mixed(keys[twice] + second.astype(np.uint64))  # a part is asked anew
+            tokens, origins = np.where(parted, halves, tokens[twice]), origins[twice]
+            keys = np.where(parted, again, keys[twice])
 
 
 def _mixed(keys: np.ndarray) -> np.ndarray:
