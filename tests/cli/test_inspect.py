@@ -3,12 +3,14 @@
 import json
 import re
 import socket
+from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from clearhead.cli import run
 from clearhead.inspection import serve
+from clearhead.pipelines import pipeline
 
 GOLDEN = str(Path(__file__).parents[1] / "golden/format-1")
 TEXT = "나는 학생입니다"
@@ -51,7 +53,7 @@ def test_a_page_is_written_whole(inspected, tmp_path):
     assert (code, out, err) == (0, f"{page}\n", "")
     content = page.read_text(encoding="utf-8")
     assert content.startswith("<!doctype html>") and TEXT in content and '"ablations": [{' in content
-    assert '"compare": {"format": 1' in content
+    assert '"compare": [{"format": 1' in content
 
 
 def test_another_text_stands_beside_the_first(inspected, tmp_path):
@@ -61,8 +63,36 @@ def test_another_text_stands_beside_the_first(inspected, tmp_path):
     assert (code, out, err) == (0, f"{page}\n", "")
     found = re.search(r'<script type="application/json" id="document">(.*?)</script>', page.read_text(encoding="utf-8"))
     document = json.loads(found[1])["document"]
-    assert (document["src"]["text"], document["compare"]["src"]["text"]) == (TEXT, second)
-    assert document["compare"]["tgt"]["text"] == "I am a teacher"
+    assert (document["src"]["text"], document["compare"][0]["src"]["text"]) == (TEXT, second)
+    assert document["compare"][0]["tgt"]["text"] == "I am a teacher"
+
+
+COMMITTEE = str(resources.files("clearhead") / "shipped" / "sentiment-analysis")
+
+
+def test_a_committee_is_looked_at_member_by_member(inspected, tmp_path):
+    text = "정말 재미있다"
+    code, out, err = inspected(COMMITTEE, text)
+    assert (code, err) == (0, "") and out.splitlines()[0] == f"{text} → POSITIVE"
+    expected = pipeline("sentiment-analysis", COMMITTEE)(text)[0]["score"]
+    shown = next(line.split() for line in out.splitlines() if line.strip().startswith("POSITIVE"))
+    assert len(shown) == 4 and abs(float(shown[1]) / 100 - expected) < 6e-4
+    for member in ("ngrams", "gru"):
+        assert f"clearhead inspect {COMMITTEE}/{member}" in out
+    page = tmp_path / "page.html"
+    assert inspected(COMMITTEE, text, "--html", str(page))[0] == 0
+    found = re.search(r'<script type="application/json" id="document">(.*?)</script>', page.read_text(encoding="utf-8"))
+    document = json.loads(found[1])["document"]
+    committee = document["committee"]
+    assert [each["name"] for each in committee["members"]] == ["ngrams", "gru"] and len(document["compare"]) == 1
+    assert [each["prob"] for each in committee["labels"] if each["label"] == "POSITIVE"] == [pytest.approx(expected)]
+    assert document["compare"][0]["labels"] == committee["members"][1]["labels"] and document["left_out"] == []
+
+
+def test_a_committees_members_must_agree_on_the_labels(inspected, tmp_path):
+    (tmp_path / "committee.toml").write_text(f'format = 1\nruns = ["{COMMITTEE}/gru", "{GOLDEN}"]\n')
+    code, out, err = inspected(str(tmp_path), "좋다")
+    assert (code, out) == (2, "") and "'classification'" in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,14 @@ from functools import cache
 
 import numpy as np
 
-from clearhead.config import BagConfig, ClassifierConfig, DecoderConfig, EncoderConfig, RecurrentEncoderConfig
+from clearhead.config import (
+    BagConfig,
+    ClassifierConfig,
+    DecoderConfig,
+    EncoderConfig,
+    NgramConfig,
+    RecurrentEncoderConfig,
+)  # fmt: skip
 from clearhead.device import choose_device
 from clearhead.inspection.document import document, pack, unpack
 from clearhead.inspection.explain import explain
@@ -57,7 +64,7 @@ def translated(kind="transformer", text=TEXT, **choices):
     arrays = unpack(found["tensors"], found["blob"])
     length = len(found["tgt"]["outputs"])
     arrays["checkpoint.cross"] = np.full((2, 4, length, len(found["src"]["tokens"])), 1 / len(found["src"]["tokens"]))
-    found["tensors"], found["blob"] = pack(arrays)
+    found["tensors"], found["blob"], _ = pack(arrays)
     tokens = [{"id": each["id"], "text": each["text"]} for each in found["tgt"]["outputs"]]
     found["checkpoints"] = [
         {"step": step, "translation": f"after {step}", "score": -9.0, "tokens": tokens, "cross": "checkpoint.cross"}
@@ -70,14 +77,20 @@ BODIES = {
     "encoder": EncoderConfig(d_model=16, d_ff=32, n_heads=4, n_layers=2, max_positions=40),
     "recurrent": RecurrentEncoderConfig(d_model=16, n_layers=1),
     "bag": BagConfig(d_model=16),
+    "n-grams": BagConfig(d_model=16, ngrams=NgramConfig(longest=2, buckets=64, width=8)),
 }
 
 
-def classified(body="encoder"):
-    """What a small classifier of random weights makes of a text."""
-    config = ClassifierConfig(body=BODIES[body], labels=("good", "bad"), pooling="mean")
-    tokenizer = tokenizers().src
-    model = build_model(config, tokenizer.vocabulary_size, tokenizer.vocabulary_size).eval()
+def classifier(body="encoder", **choices):
+    """A small classifier of random weights."""
+    config = ClassifierConfig(**{"body": BODIES[body], "labels": ("good", "bad"), "pooling": "mean", **choices})
+    return build_model(config, tokenizers().src.vocabulary_size, tokenizers().src.vocabulary_size).eval()
+
+
+def classified(body="encoder", **choices):
+    """What it makes of a text."""
+    tokenizer, model = tokenizers().src, classifier(body, **choices)
+    config = model.config
     device = choose_device("cpu")
     explanation = explain_label(model, tokenizer, config.labels, device, 40, TEXT)
     sizes = {"src_vocabulary": 400, "tgt_vocabulary": 400}
@@ -85,23 +98,50 @@ def classified(body="encoder"):
     return document(explanation, RUN, {**config.model_dump(mode="json"), **sizes}, ablations=off)
 
 
-def continued():
-    """What a small language model of random weights makes of a text."""
+def language_model():
+    """A small language model of random weights."""
     config = DecoderConfig(d_model=16, d_ff=32, n_heads=4, n_layers=2, max_positions=40)
-    tokenizer = tokenizers().tgt
-    model = build_model(config, tokenizer.vocabulary_size, tokenizer.vocabulary_size).eval()
-    explanation = explain_next(model, tokenizer, choose_device("cpu"), TEXT)
+    return build_model(config, tokenizers().tgt.vocabulary_size, tokenizers().tgt.vocabulary_size).eval()
+
+
+def continued():
+    """What it makes of a text."""
+    model = language_model()
+    config = model.config
+    explanation = explain_next(model, tokenizers().tgt, choose_device("cpu"), TEXT)
     return document(explanation, RUN, {**config.model_dump(mode="json"), "src_vocabulary": 400, "tgt_vocabulary": 400})
+
+
+def masked_model(head="masked"):
+    """A small masked language model of random weights."""
+    config = EncoderConfig(**BODIES["encoder"].model_dump() | {"head": head})
+    return build_model(config, tokenizers().src.vocabulary_size, tokenizers().src.vocabulary_size).eval()
 
 
 def hidden(head="masked"):
-    """What a small masked language model of random weights makes of a text that hides two words."""
-    config = EncoderConfig(**BODIES["encoder"].model_dump() | {"head": head})
-    tokenizer = tokenizers().src
-    model = build_model(config, tokenizer.vocabulary_size, tokenizer.vocabulary_size).eval()
+    """What it makes of a text that hides two words."""
+    tokenizer, model = tokenizers().src, masked_model(head)
+    config = model.config
     text = TEXT.replace("sister", "[MASK]").replace("old", "<mask>")
     explanation = explain_masked(model, tokenizer, choose_device("cpu"), 40, text)
     return document(explanation, RUN, {**config.model_dump(mode="json"), "src_vocabulary": 400, "tgt_vocabulary": 400})
+
+
+def committee():
+    """Two classifiers that answer together."""
+    found = [classified("n-grams"), classified("encoder")]
+    members = [
+        {"name": name, "path": f"runs/{name}", "share": share, "labels": each["labels"]}
+        for name, share, each in zip(("one", "other"), (0.75, 0.25), found)
+    ]
+    together = {"name": "both", "members": members, "labels": found[1]["labels"]}
+    return {**found[0], "compare": found[1:], "committee": together}
+
+
+def bounded(found, room):
+    """A document whose tensors have so many bytes of room."""
+    table, blob, left = pack(unpack(found["tensors"], found["blob"]), room)
+    return {**found, "tensors": table, "blob": blob, "left_out": [each._asdict() for each in left]}
 
 
 def said_by(texts):
@@ -141,7 +181,7 @@ def sized(length):
         if name.endswith(".weights"):
             array = np.exp(3 * array) / np.exp(3 * array).sum(-1, keepdims=True)
         arrays[name] = array.astype(np.float32) if array.dtype != bool else array
-    found["tensors"], found["blob"] = pack(arrays)
+    found["tensors"], found["blob"], _ = pack(arrays)
     tokens = [{"id": place, "text": f" word{place}", "start": None, "end": None} for place in range(length)]
     found["src"] = {"text": " ".join(f"word{place}" for place in range(length)), "tokens": tokens}
     found["tgt"] = {**found["tgt"], "inputs": tokens, "outputs": tokens}

@@ -128,18 +128,22 @@ class NumpyStack(NumpyTransformer):
 
     def __call__(self, ids, stack):
         """Return the logits (T, V) of ids; stack: "encoder", or "decoder", which sees nothing that comes later."""
+        x = self.read(stack, ids)
+        if "w_transform.weight" in self.weights:
+            inner = self.at("transform.inner", self.linear("w_transform", x))
+            activated = self.at("transform.activated", ACTIVATIONS[self.config.activation](inner))
+            x = self.at("transform.output", self.layer_norm("transform_norm", activated, "transform"))
+        return x @ self.weights["token_embedding.weight"].T + self.weights.get("output_bias", 0.0)
+
+    def read(self, stack, ids):
+        """Return the stack's vectors (T, D) of ids."""
         x = self.embed({"encoder": "src", "decoder": "tgt"}[stack], ids)
         everywhere = np.ones((len(ids), len(ids)), bool)
         for layer in range(self.config.n_layers):
             path = f"{stack}.layers.{layer}"
             mask = everywhere if stack == "encoder" else np.tril(everywhere)
             x = self.fed_forward(path, self.attended(f"{path}.self_attention", x, None, mask))
-        x = self.ended(stack, x)
-        if "w_transform.weight" in self.weights:
-            inner = self.at("transform.inner", self.linear("w_transform", x))
-            activated = self.at("transform.activated", ACTIVATIONS[self.config.activation](inner))
-            x = self.at("transform.output", self.layer_norm("transform_norm", activated, "transform"))
-        return x @ self.weights["token_embedding.weight"].T + self.weights.get("output_bias", 0.0)
+        return self.ended(stack, x)
 
     def embed(self, side, ids):
         x = self.at(f"{side}_embedding", np.stack([self.weights["token_embedding.weight"][id] for id in ids]))

@@ -73,7 +73,7 @@ class NumpyRecurrent:
         else:
             h = candidate = np.tanh(sum(a["candidate"]))
         named = {f"{gate}_gate": value for gate, value in made.items()}
-        named |= {"candidate": candidate, "hidden": h, **({"cell": c} if cell == "lstm" else {})}
+        named |= {"input": x, "candidate": candidate, "hidden": h, **({"cell": c} if cell == "lstm" else {})}
         return np.stack([h, c]), named
 
     def write(self, x, states, memory):

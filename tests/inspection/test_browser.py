@@ -1,6 +1,7 @@
 """The page in a real browser: Debian's Chromium, headless, driven through a pipe (see chromium.py)."""
 
 import json
+import math
 import os
 import re
 import unicodedata
@@ -12,7 +13,7 @@ from clearhead.inspection import page
 from clearhead.inspection.document import unpack
 
 from . import chromium
-from .documents import classified, continued, hidden, said_by, sized, translated
+from .documents import bounded, classified, committee, continued, hidden, said_by, sized, translated
 from .injections import INJECTIONS
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium here (Debian: apt-get install chromium)")
@@ -104,6 +105,16 @@ def test_nothing_is_left_untranslated(show, monkeypatch):
         assert foreign(tab) == [], place
     tab = show(classified(), "view=classifier")
     assert foreign(tab) == []
+    for place in ("pooling.output:0.3", "pooler.output:0.3", "labels.logits:0.1", "labels.probabilities:0.1"):
+        go(tab, f"view=classifier&follow={place}")
+        assert foreign(tab) == [], place
+    tab = show(committee(), "view=classifier&follow=src_ngrams:1.2")
+    assert foreign(tab) == []
+    document = bounded(translated(), 0)
+    tab = show(document)
+    for view in VIEWS:
+        go(tab, f"view={view}")
+        assert foreign(tab) == [], view
     tab = show(translated("recurrent"), "view=recurrent")
     assert foreign(tab) == []
     tab = show(hidden(), "view=masked")
@@ -292,7 +303,8 @@ def test_a_recurrent_models_numbers_are_followed(show, cell):
     document = translated("recurrent", cell=cell)
     shapes = {name: entry["shape"] for name, entry in document["tensors"].items()}
     rows = shapes["encoder.layers.0.forward.hidden"][0]
-    places = ["attention.context:2.1", "attention.weights:1.2", "attention.v:3.12", "decoder.layers.1.hidden:2.3"]
+    places = ["attention.context:2.1", "attention.weights:1.2", "attention.v:3.12"]
+    places += ["decoder.layers.1.hidden:2.3", "decoder.layers.1.hidden:0.3", "decoder.layers.0.hidden:0.12"]
     for way in ("forward", "backward"):
         places += [f"encoder.layers.1.{way}.hidden:{row}.3" for row in (0, 4, rows - 1)]
         if cell == "lstm":
@@ -324,16 +336,124 @@ def test_the_tour_goes_through_and_ends(show):
     assert tab.errors == []
 
 
+def top_ten(document, step=1):
+    return [(f"output.logits:{step}.{each['id']}", each) for each in document["steps"][step]["top"]]
+
+
+@pytest.mark.parametrize("make", [translated, continued, hidden, lambda: translated("recurrent")])
+def test_a_logit_leads_to_a_vector_and_a_probability_to_all_logits(show, make):
+    document = make()
+    view = {"language-model": "language", "masked-language-model": "masked"}.get(document["kind"], "decoding")
+    place, each = top_ten(document)[3]
+    step = "node=0" if view == "decoding" else "step=1"
+    if view == "decoding":
+        place, each = top_ten(document, 0)[3]
+    tab = show(document, f"view={view}&{step}")
+    seen = tab.run("[...document.querySelectorAll('main table .number')].map((each) => each.innerText)")
+    assert f"{each['logit']:.3f}".replace("-", "−") in seen and f"{each['log_prob']:.3f}".replace("-", "−") in seen
+    go(tab, f"view={view}&follow={place}")
+    assert abs(float(panel(tab)[0].replace("−", "-")) - each["logit"]) < 1e-4
+    assert tab.run("document.querySelectorAll('.follow td .number').length") == document["config"]["d_model"]
+    tab.run("document.querySelector('.follow td .number').click()")
+    name = tab.run("document.querySelector('.follow code').innerText")
+    vectors = "transform.output" if view == "masked" else "decoder.output"
+    assert name == ("decoder.attentional" if document["kind"] == "recurrent" else vectors)
+    for what, value in (("log_probs", each["log_prob"]), ("probabilities", math.exp(each["log_prob"]))):
+        go(tab, f"view={view}&follow={place.replace('logits', what)}")
+        shown, total = panel(tab)
+        assert abs(float(shown.replace("−", "-")) - value) < 1e-4
+        normaliser = float(total.split("=")[1].replace("−", "-"))
+        assert abs(normaliser - (each["logit"] - each["log_prob"])) < 1e-4
+        cells = tab.run("[...document.querySelectorAll('.follow tbody tr')].map((row) => row.lastChild.innerText)")
+        assert len(cells) == 11 and abs(sum(map(float, cells)) - 1) < 0.01
+    go(tab, f"view={view}&follow=output.logits:1.99999")  # of other tokens nothing is known
+    assert tab.run("document.querySelector('.follow') === null") and tab.errors == []
+
+
+@pytest.mark.parametrize(
+    ("body", "choices"),
+    [
+        ("encoder", {}),
+        ("encoder", {"pooling": "max", "pooler_activation": "relu"}),
+        ("encoder", {"pooling": "first"}),
+        ("recurrent", {"pooling": "final", "pooler": False}),
+        ("n-grams", {"pooling": "root", "pooler": False, "ngrams": {"longest": 2, "buckets": 64, "width": 8}}),
+    ],
+)
+def test_a_label_is_followed_to_the_tokens(show, body, choices):
+    """From a probability by way of pooler and pooling; what is added up on the way is the number itself."""
+    document = classified(body, **choices)
+    tab = show(document, "view=classifier&follow=labels.probabilities:0.1")
+    assert tab.run("document.getElementById('pooling.output') !== null")
+    ways = []
+    for _ in range(9):
+        ways.append(tab.run("document.querySelector('.follow code').innerText"))
+        value, *total = panel(tab)
+        if total:
+            assert abs(float(total[0].split("=")[-1].replace("−", "-")) - float(value.replace("−", "-"))) < 2e-3, ways
+        if ways[-1].startswith(("encoder.", "src_")):
+            break
+        tab.run("[...document.querySelectorAll('.follow td .number')].at(0).click()")
+    sums = ["labels.linear"] if "ngrams" in choices else []
+    pooler = ["pooler.output", "pooler.inner"] if choices.get("pooler", True) else []
+    assert ways[:-1] == ["labels.probabilities", "labels.logits", *sums, *pooler, "pooling.output"], ways
+    if "ngrams" in choices:
+        go(tab, "view=classifier&follow=labels.pooled_ngrams:0.1")
+        value, total = panel(tab)
+        assert abs(float(total.split("=")[-1].replace("−", "-")) - float(value.replace("−", "-"))) < 2e-3
+        go(tab, "view=tokens&follow=src_input:1.3")
+        assert tab.run("document.querySelectorAll('.follow td .number').length") == 2
+    assert tab.errors == []
+
+
+def test_a_committees_answer_and_its_members_are_shown(show):
+    document = committee()
+    tab = show(document, "view=classifier")
+    shown = text(tab)
+    assert page.vocabulary()["en"]["committee"] in shown and "clearhead inspect runs/other" in shown
+    tab.run("document.getElementById('tab-compare').click()")
+    assert tab.run("document.querySelectorAll('.sides > section').length") == 2
+
+
+@pytest.mark.parametrize("share", [0.9, 0.7, 0.5, 0.3, 0.0])
+@pytest.mark.parametrize(
+    "make", [translated, lambda: translated("recurrent"), classified, hidden, continued],
+    ids=["translator", "recurrent", "classifier", "masked", "language"],
+)  # fmt: skip
+def test_what_was_left_out_is_said_wherever_it_would_stand(show, make, share):
+    document, words = make(), page.vocabulary()
+    document = bounded(document, int(share * (len(document["blob"]) + 100 * len(document["tensors"]))))
+    tab = show(document)
+    for language in ("en", "ko"):
+        tab.run(f"document.getElementById('choose-{language}').click()")
+        said = text(tab)
+        assert words[language]["left-out"].split("{")[0] in said and "clearhead inspect RUN --serve" in said
+        for each in document["left_out"]:
+            assert words[language][f"left-{each['what']}"].format(**each) in said
+    notes = 0
+    for each in tab.run("[...document.querySelectorAll('.tab')].map((each) => each.id.slice(4))"):
+        tab.run(f"document.getElementById('tab-{each}').click()")
+        assert not re.search(r"\?[\w-]+\?|undefined|NaN|\[object", tab.run("document.getElementById('app').innerHTML"))
+        if each != "model":
+            notes += tab.run("document.querySelectorAll('main .note').length")
+    assert notes > 0 or share > 0.5
+    for name in list(document["tensors"])[::5]:
+        go(tab, f"view=model&follow={name}:{'.'.join('0' for _ in document['tensors'][name]['shape'])}")
+        assert tab.run("document.querySelector('.follow') !== null"), name
+    assert tab.errors == []
+
+
 KINDS = {
     "recurrent": ("recurrent", lambda: translated("recurrent")),
     "classifier": ("classifier", classified),
     "recurrent classifier": ("recurrent", lambda: classified("recurrent")),
     "bag of words": ("classifier", lambda: classified("bag")),
+    "committee": ("compare", committee),
     "language model": ("language", continued),
     "masked language model": ("masked", hidden),
-    "two classified": ("compare", lambda: {**classified(), "compare": classified("recurrent")}),
-    "two with hidden words": ("compare", lambda: {**hidden(), "compare": hidden("none")}),
-    "two documents": ("compare", lambda: {**translated(), "compare": translated(norm="pre")}),
+    "two classified": ("compare", lambda: {**classified(), "compare": [classified("recurrent")]}),
+    "two with hidden words": ("compare", lambda: {**hidden(), "compare": [hidden("none")]}),
+    "two documents": ("compare", lambda: {**translated(), "compare": [translated(norm="pre")]}),
 }
 
 
@@ -360,6 +480,30 @@ def test_a_classifiers_heads_switched_off_stand_beside_them(show):
     shown = tab.run("[...document.querySelectorAll('main section table tbody tr')].map((row) => row.innerText)")
     for each in own:
         assert any(f"{each['delta_log_prob']:.3f}".replace("-", "−") in row for row in shown), shown
+
+
+def test_another_head_leaves_the_rest_as_it_stands(show):
+    """What shows nothing of a head is not made anew; what was out of sight is painted all the same."""
+    tab = show(sized(32), "view=attention")
+    tab.run("for (const name of ['nav', '#together-heads', '#matrix-weights']) "
+            "document.querySelector(name).dataset.before = 'yes'")  # fmt: skip
+    before = tab.run("document.querySelector('.ladder').innerText")
+    tab.run("location.hash = 'view=attention&head=1'; new Promise((done) => setTimeout(done))")
+    go(tab, "view=attention&head=2")
+    tab.wait("document.documentElement.dataset.painted === 'true'")
+    marks = "['nav', '#together-heads', '#matrix-weights'].map((name) => document.querySelector(name).dataset.before)"
+    assert tab.run(marks) == ["yes", "yes", None] and tab.run("document.querySelector('.ladder').innerText") != before
+    bare = """[...document.querySelectorAll('main canvas')].filter((each) =>
+      each.getContext('2d').getImageData(0, 0, each.width, each.height).data.every((value) => value === 0)).length"""
+    assert tab.run("document.querySelectorAll('main canvas').length") > 9 and tab.run(bare) == 0
+    go(tab, "view=heads&head=2")
+    pressed = "[...document.querySelectorAll('.small[aria-pressed=true]')].map((each) => each.dataset.head)"
+    assert tab.run(pressed) == ["encoder.layers.0.self_attention.2"]
+    tab.run("document.querySelector('.small[aria-pressed=false]').click()")
+    assert tab.run(pressed) == ["encoder.layers.0.self_attention.0"]
+    tab.run("document.getElementById('choose-ko').click()")
+    assert page.vocabulary()["ko"]["overview"] in text(tab) and page.vocabulary()["ko"]["view-heads"] in text(tab)
+    assert tab.errors == []
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -404,13 +548,25 @@ def test_speed(show, capsys):
             ],
         ),
         (lambda: translated("recurrent"), ["view=recurrent", "view=decoding"]),
-        (classified, ["view=classifier", "view=heads"]),
+        (classified, ["view=classifier", "view=heads", "view=classifier&follow=labels.probabilities:0.1"]),
+        (committee, ["view=classifier", "view=compare", "view=model&block=labels"]),
+        (lambda: bounded(translated(), 0), [f"view={view}" for view in VIEWS]),
         (continued, ["view=language", "view=heads"]),
         (hidden, ["view=masked", "view=model&block=transform", "view=masked&follow=transform.output:1.2"]),
-        (lambda: {**classified(), "compare": classified()}, ["view=compare"]),
-        (lambda: {**translated(), "compare": translated()}, ["view=compare"]),
+        (lambda: {**classified(), "compare": [classified()]}, ["view=compare"]),
+        (lambda: {**translated(), "compare": [translated()]}, ["view=compare"]),
     ],
-    ids=["translator", "recurrent", "classifier", "language model", "masked language model", "two labels", "two"],
+    ids=[
+        "translator",
+        "recurrent",
+        "classifier",
+        "committee",
+        "left out",
+        "language model",
+        "masked language model",
+        "two labels",
+        "two",
+    ],
 )
 def test_axe_finds_nothing(show, make, places, dark):
     tab = show(make(), dark=dark)

@@ -154,6 +154,15 @@ def test_text_that_looks_like_markup_ends_no_element():
     assert json.loads(hostile.texts["document"])["document"]["src"] == said_by(INJECTIONS)["src"]
 
 
+def test_the_text_is_on_the_screen_before_the_numbers_are_read():
+    given = translated()
+    content = page.render(given, "ko")
+    opening = content[: content.index("<noscript>")]
+    assert given["src"]["text"] in opening and WORDS["ko"]["title"] in opening
+    hostile = page.render({**given, "src": {**given["src"], "text": "<b>"}}).split("<noscript>")[0]
+    assert "<b>" not in hostile and "&lt;b&gt;" in hostile
+
+
 def test_the_fonts_have_every_syllable_and_the_page_only_what_it_uses():
     syllables = {chr(code) for code in range(0xAC00, 0xD7A4)}
     jamo = {

@@ -193,9 +193,9 @@ def unsigned(patch):
 def one_number_too_late(patch):
     right = document.pack
 
-    def pack(arrays):
-        table, blob = right(arrays)
-        return {name: {**entry, "offset": max(0, entry["offset"] - 2)} for name, entry in table.items()}, blob
+    def pack(arrays, room):
+        table, *rest = right(arrays, room)
+        return {name: {**entry, "offset": max(0, entry["offset"] - 2)} for name, entry in table.items()}, *rest
 
     patch.setattr(document, "pack", pack)
 

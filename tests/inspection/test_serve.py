@@ -9,9 +9,11 @@ import pytest
 
 from clearhead.errors import UsageError
 from clearhead.inspection import serve
+from clearhead.inspection.inspector import Inspector as RealInspector
 
 from . import chromium
-from .documents import translated
+from .documents import classified, classifier, continued, hidden, language_model, masked_model, translated
+from .small import recurrent, transformer
 
 
 class Inspector:
@@ -114,7 +116,7 @@ def test_bad_input_gets_a_message_in_both_languages(server, path, query, words):
 def test_a_beginning_and_a_sentence_beside_it_may_be_asked(server):
     _, content = get(server, "/", text="a", prefix="b", other="c")
     held = json.loads(content.split('id="document">', 1)[1].split("</script>", 1)[0])
-    assert held["typed"] == {"text": "a", "prefix": "b", "other": "c"} and held["document"]["compare"]["src"]
+    assert held["typed"] == {"text": "a", "prefix": "b", "other": "c"} and held["document"]["compare"][0]["src"]
     assert server.inspector.asked[-2:] == [("a", "b"), ("c", "")]
 
 
@@ -126,7 +128,7 @@ def test_another_run_stands_beside_the_first():
         for query, asked in (({"prefix": "b"}, ("a", "b")), ({"prefix": "b", "other": "c"}, ("c", ""))):
             _, content = get(server, "/", text="a", **query)
             held = json.loads(content.split('id="document">', 1)[1].split("</script>", 1)[0])
-            assert held["document"]["compare"]["src"] and server.beside.asked[-1] == asked
+            assert held["document"]["compare"][0]["src"] and server.beside.asked[-1] == asked
             assert server.inspector.asked[-1] == ("a", "b")
     finally:
         server.shutdown()
@@ -144,6 +146,74 @@ def test_the_server_passes_on_what_was_asked(server):
     assert json.loads(said)["translation"] == "달린다 another" and server.inspector.asked[-1] == ("a b", [5, 7])
     _, said = get(server, "/ablation", text="개", part="encoder", head="3")
     assert json.loads(said) == {"part": "encoder", "head": 3, "delta_log_prob": -0.25, "translation": "개"}
+
+
+def weights_of(model, task="translation"):
+    """An inspector that knows a model's weights, without a run folder."""
+    found = object.__new__(RealInspector)
+    found.model, found.task = model, task
+    return found
+
+
+def cells(cell):
+    names = {"lstm": ("input_gate", "forget_gate", "candidate", "output_gate"), "rnn": ("candidate",)}
+    names = names.get(cell, ("reset_gate", "update_gate", "candidate"))
+    layers = ("encoder.layers.0.forward", "encoder.layers.1.backward", "decoder.layers.0", "decoder.layers.1")
+    return [f"{layer}.{name}:{row}.3" for layer in layers for name in names for row in (0, 2)]
+
+
+ATTENDED = {
+    "lstm": ("additive", ["attention.q:1.3", "attention.k:2.3", "attention.scores:1.2"]),
+    "gru": ("general", ["attention.k:2.3"]),
+    "rnn": ("dot", []),
+}
+FOLLOWED = {
+    "translator": (
+        translated,
+        lambda: transformer(d_model=16, n_encoder_layers=2, spread=0.1).model,
+        ["output.logits:1.TOP", "encoder.layers.0.feed_forward.inner:1.3", "decoder.layers.1.cross_attention.k:2.1.3"],
+    ),
+    "language model": (continued, language_model, ["output.logits:1.TOP"]),
+    "masked language model": (hidden, masked_model, ["output.logits:1.TOP", "transform.inner:1.3"]),
+    "classifier": (classified, classifier, ["labels.logits:0.1", "pooler.inner:0.3"]),
+    "gated classifier": (
+        lambda: classified("recurrent"),
+        lambda: classifier("recurrent"),
+        ["labels.logits:0.1", "encoder.layers.0.backward.forget_gate:2.3"],
+    ),
+}
+
+
+def recurrent_ones(cell, attention, places):
+    choices = {"cell": cell, "attention": attention}
+    own = [*cells(cell), *places, "decoder.combined:1.3", "output.logits:1.TOP"]
+    return lambda: translated("recurrent", **choices), lambda: recurrent(**choices).model, own
+
+
+FOLLOWED |= {cell: recurrent_ones(cell, *attended) for cell, attended in ATTENDED.items()}
+
+
+@pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium here (Debian: apt-get install chromium)")
+@pytest.mark.parametrize("kind", FOLLOWED)
+def test_what_is_multiplied_by_learned_weights_and_added_up_is_the_number(server, kind, monkeypatch):
+    """Inputs from the file, weights from the server: with the bias, and bent where it is a gate, the number itself."""
+    make, model, places = FOLLOWED[kind]
+    document, real = make(), weights_of(model(), "classification" if "class" in kind else "translation")
+    monkeypatch.setattr(Inspector, "document", lambda *_, **__: document)
+    monkeypatch.setattr(Inspector, "column", lambda _, name, column: real.column(name, column))
+    with chromium.chromium() as tab:
+        tab.open(f"{server.address}?text=a")
+        for place in places:
+            best = document["steps"][1]["top"][2]["id"] if "TOP" in place else None
+            tab.run(f"location.hash = 'view=model&follow={place.replace('TOP', str(best))}'")
+            tab.wait(f"document.querySelector('.follow code')?.innerText === {place.split(':')[0]!r}")
+            tab.wait("document.querySelector('.follow .total')")
+            said = tab.run(
+                "[...document.querySelectorAll('.follow .value, .follow .total')].map((each) => each.innerText)"
+            )
+            value, *_, total = [float(each.split("=")[-1].replace("−", "-").replace("·10", "e")) for each in said]
+            assert abs(value - total) < 5e-3, (place, said)
+        assert tab.errors == []
 
 
 @pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium here (Debian: apt-get install chromium)")

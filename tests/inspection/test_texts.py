@@ -16,7 +16,8 @@ from clearhead.inspection.document import document
 from clearhead.inspection.texts import explain_label, explain_next
 from clearhead.models.build import build_model
 
-from .checks import check_stack, check_step
+from .checks import check_stack, check_step, check_weights, close, stored
+from .numpy_classifier import NumpyClassifier
 from .small import TEXT, sharpened, tokenizers
 
 SIZES = {"d_model": 16, "d_ff": 32, "n_heads": 4, "n_layers": 2, "max_positions": 40}
@@ -34,6 +35,50 @@ def classifier(name):
     body, pooling = BODIES[name]
     config = ClassifierConfig(body=body, labels=LABELS, pooling=pooling)
     return sharpened(build_model(config, 400, 400, seed=3), 3)
+
+
+NGRAMS = NgramConfig(longest=3, buckets=64, width=8)
+WHOLE = {
+    "bert": {"body": EncoderConfig(**SIZES), "pooling": "first"},
+    "pre-norm, its pooler bent as DistilBERT's": {
+        "body": EncoderConfig(**SIZES, norm="pre"), "pooling": "max", "pooler_activation": "relu",
+    },
+    "lstm both ways": {"body": Reads(d_model=16, n_layers=2), "pooling": "final", "pooler": False},
+    "gru over n-grams": {
+        "body": Reads(d_model=16, n_layers=1, cell="gru", direction="forward", ngrams=NGRAMS), "pooling": "root",
+    },
+    "rnn from the end": {
+        "body": Reads(d_model=16, n_layers=1, cell="rnn", direction="backward"), "pooling": "final",
+    },
+    "bag": {"body": BagConfig(d_model=16), "pooling": "mean", "pooler": False},
+    "n-grams beside a bag of n-grams": {
+        "body": BagConfig(d_model=16, ngrams=NGRAMS), "pooling": "root", "pooler": False, "ngrams": NGRAMS,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_every_number_of_a_classifier_is_that_of_numpy(name):
+    """Its pooling, its pooler and its labels' layer too: each operation by itself, and all of them from the weights."""
+    config = ClassifierConfig(labels=LABELS, **WHOLE[name])
+    model = sharpened(build_model(config, 400, 400, seed=3), 3)
+    explanation = explained(model)
+    ids, traced = [token.id for token in explanation.src], explanation.tensors
+    for given, within in ((traced, 1e-5), (None, 1e-4)):
+        numpy = NumpyClassifier(stored(model), config, given)
+        logits = numpy(ids)
+        assert set(numpy.values) == set(traced)
+        for each, expected in numpy.values.items():
+            close(each, traced[each], expected, within if config.body.kind != "recurrent-encoder" else 1e-4)
+        shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+        for label, logit, share in zip(explanation.labels, logits, shares, strict=True):
+            assert abs(label.logit - logit) <= within * np.abs(logits).max() and abs(label.prob - share) <= 1e-4
+    for each in traced:
+        if each.endswith(".weights"):
+            check_weights(traced[each], traced[each.replace(".weights", ".mask")])
+    parts = {part["name"]: part for part in document(explanation, {}, config.model_dump(mode="json"))["parts"]}
+    assert parts["pooling"]["shapes"] == {"output": [1, 16]} and parts["labels"]["shapes"]["logits"] == [1, 3]
+    assert ("pooler" in parts) == config.pooler and list(parts)[-1] == "labels"
 
 
 def explained(model, text=TEXT, max_tokens=40):

@@ -14,6 +14,7 @@ from clearhead.errors import MachineError, UsageError, locale_language
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from clearhead.inspection.committee import CommitteeInspector
     from clearhead.inspection.explanation import Explanation
     from clearhead.inspection.inspector import Inspector
     from clearhead.inspection.rivals import Rival
@@ -45,6 +46,8 @@ WORDS = {
         "contributions": "What each token adds to the log-probability of {label!r}",
         "integrated_gradients": "integrated gradients",
         "leave_one_out": "leave-one-out",
+        "committee": "The committee, and each of its members, %",
+        "member": "{name} by itself: clearhead inspect {path}",
     },
     "ko": {
         "log-prob": "로그 확률 {log_prob:.3f}",
@@ -69,12 +72,16 @@ WORDS = {
         "contributions": "토큰마다 {label!r}의 로그 확률에 더하는 값",
         "integrated_gradients": "적분 기울기",
         "leave_one_out": "하나 빼기",
+        "committee": "위원회와 그 모델들, %",
+        "member": "{name} 모델만 보기: clearhead inspect {path}",
     },
 }
 
 
 def inspect(
-    run: Annotated[Path, typer.Argument(help="Run folder, or a folder of Transformers; whatever it is for.")],
+    run: Annotated[
+        Path, typer.Argument(help="Run folder, a committee, or a folder of Transformers; whatever it is for.")
+    ],
     text: Annotated[str, typer.Argument(help="What the model is asked.")] = "",
     html: Annotated[Path | None, typer.Option(help="Write one page that needs no network.")] = None,
     serve: Annotated[bool, typer.Option("--serve", help="Answer a browser on this machine; type and look.")] = False,
@@ -91,7 +98,8 @@ def inspect(
 
     In the terminal, or every number of its computation on a page: --html writes it, --serve computes it as you type.
     """
-    from clearhead.inspection.inspector import Inspector
+    from clearhead.inspection.committee import CommitteeInspector, inspector
+    from clearhead.inspection.document import compared
 
     if serve and (text or html):
         raise UsageError("serve-alone")
@@ -101,21 +109,24 @@ def inspect(
         raise UsageError("nothing-to-inspect")
     flags = {"beam_size": beam_size, "length_penalty": length_penalty}
     overrides = tuple(f"decoding.{name}={value}" for name, value in flags.items() if value is not None)
-    inspector = Inspector(run, device, overrides)
+    first = inspector(run, device, overrides)
+    beside = inspector(compare, device, overrides) if compare else first if other.strip() else None
     if serve:
-        _serve(inspector, port, Inspector(compare, device, overrides) if compare else None)
+        _serve(first, port, beside)
     elif html is not None:
-        document = _document(inspector, text, prefix, tag)
-        if compare or other.strip():
-            beside = Inspector(compare, device, overrides) if compare else inspector
+        in_file = first.documents + (beside.documents if beside else 0)
+        document = _document(first, text, prefix, tag, in_file)
+        if beside:
             what, start = (other, "") if other.strip() else (text, prefix)
-            document["compare"] = beside.document(what, prefix=start, tag=tag)
+            document = compared(document, beside.document(what, prefix=start, tag=tag, in_file=in_file))
         _write(document, html)
+    elif isinstance(first, CommitteeInspector):
+        _print_committee(first, text)
     else:
-        _print(inspector, text, prefix, tag)
+        _print(first, text, prefix, tag)
 
 
-def _serve(inspector: Inspector, port: int, beside: Inspector | None) -> None:
+def _serve(inspector: Inspector | CommitteeInspector, port: int, beside: Inspector | CommitteeInspector | None) -> None:
     from clearhead.inspection.serve import Server, serve
 
     try:
@@ -126,8 +137,13 @@ def _serve(inspector: Inspector, port: int, beside: Inspector | None) -> None:
     serve(server)
 
 
-def _document(inspector: Inspector, text: str, prefix: str, tag: str) -> dict[str, Any]:
-    """Return the document with all that takes longer; a bar on stderr says how far it is, where a person looks on."""
+def _document(
+    inspector: Inspector | CommitteeInspector, text: str, prefix: str, tag: str, in_file: int
+) -> dict[str, Any]:
+    """Return the document, one of so many in its file, with all that takes longer.
+
+    A bar on stderr says how far it is, where a person looks on.
+    """
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
@@ -140,7 +156,7 @@ def _document(inspector: Inspector, text: str, prefix: str, tag: str) -> dict[st
                 tasks[what] = bar.add_task(words[what], total=of)
             bar.update(tasks[what], completed=done)
 
-        return inspector.document(text, prefix=prefix, tag=tag, full=True, on_progress=told)
+        return inspector.document(text, prefix=prefix, tag=tag, full=True, in_file=in_file, on_progress=told)
 
 
 def _write(document: dict[str, Any], html: Path) -> None:
@@ -181,6 +197,27 @@ def _print(inspector: Inspector, text: str, prefix: str, tag: str) -> None:
     for table in tables:
         console.print()
         console.print(table)
+
+
+def _print_committee(inspector: CommitteeInspector, text: str) -> None:
+    from rich.console import Console
+
+    found, words = inspector.explain(text), WORDS[locale_language()]
+    together = inspector.together([each.labels for each in found])
+    names = [f"{each.run['name']} × {share:.2f}" for each, share in inspector.inspectors]
+    table = _table(words["committee"], words["label"], inspector.path.resolve().name, *names)
+    for place in sorted(range(len(together)), key=lambda place: -together[place].prob):
+        said = (together[place], *(each.labels[place] for each in found))
+        _row(table, together[place].label, *(f"{100 * label.prob:.1f}" for label in said))
+    best = max(together, key=lambda label: label.prob)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    console.print(f"{found[0].src_text} → {best.label}", markup=False, style="bold", soft_wrap=True)
+    console.print()
+    console.print(table)
+    for (each, _), explanation in zip(inspector.inspectors, found):
+        console.print()
+        console.print(words["member"].format(name=each.run["name"], path=each.path), markup=False, soft_wrap=True)
+        console.print(_labels(explanation, words)[1])
 
 
 def _table(title: str, *columns: str, prose: bool = False) -> Table:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from clearhead.inspection.checkpoints import Moment
 from clearhead.inspection.explanation import Beam, Explanation, Outcome, PlacedToken, Step
 from clearhead.inspection.parts import parts
 from clearhead.inspection.rivals import Rival
+from clearhead.inspection.room import Left, leaving, limit
 
 FORMAT = 1
 LARGEST = 32767
@@ -22,19 +24,24 @@ LARGEST = 32767
 COARSE = 255
 """Steps between 0 and 1 of the weights at each checkpoint, which are many and only looked at."""
 
+ENTRY = 130
+"""Bytes of a tensor's row in the table, its name left out."""
+
 DERIVED = (".scaled", ".concatenated", ".stack", "_residual.sum")
 """What one operation gives of what is in the file: scores / sqrt(d_k), z's heads side by side, x + sublayer(x)."""
 
 
 def document(
-    explanation: Explanation, run: Mapping[str, Any], config: Mapping[str, Any], **more: Any
+    explanation: Explanation, run: Mapping[str, Any], config: Mapping[str, Any], in_file: int = 0, **more: Any
 ) -> dict[str, Any]:
     """Return ``explanation`` with what is known of its run; the format is described in docs/formats.md.
 
     Args:
         run: name, version, parameters and weights_sha256 of the run.
         config: the model's config, with the sizes of the vocabularies.
-        more: what else is known (see ``inspector.py``): rivals, ablations, checkpoints; compare, another document.
+        in_file: how many documents share the file that this one is for, which leaves out what would make it too large
+            (see ``room.py``); 0 where there is none.
+        more: what else is known (see ``inspector.py``): rivals, ablations, checkpoints; compare, other documents.
     """
     tensors = dict(explanation.tensors)
     beam, crosses = _beam(explanation.beam)
@@ -46,8 +53,7 @@ def document(
     }
     body = config.get("body") or config
     derived = (*DERIVED, ".activated") if body.get("activation") == "relu" else DERIVED  # max(0, inner)
-    table, blob = pack({name: array for name, array in tensors.items() if not name.endswith(derived)})
-    return {
+    made = {
         "format": FORMAT,
         "kind": explanation.kind,
         "run": dict(run),
@@ -61,8 +67,6 @@ def document(
             "score": explanation.score,
         },
         "parts": parts(explanation, body.get("positions", "")),
-        "tensors": table,
-        "blob": blob,
         "steps": [_step(step) for step in explanation.steps],
         "greedy": _outcome(explanation.greedy),
         "beam": beam,
@@ -72,19 +76,29 @@ def document(
         "rivals": [rival_of(each) for each in more.get("rivals", [])],
         "ablations": [ablation_of(each) for each in more.get("ablations", [])],
         "checkpoints": [_moment(each, explanation) for each in moments],
-        "compare": more.get("compare"),
+        "compare": more.get("compare", []),
     }
+    room = None
+    if in_file:
+        longest = max(len(explanation.src), len(explanation.tgt_inputs))
+        room = limit(longest, body["d_model"], in_file) - len(json.dumps(made, ensure_ascii=False).encode())
+    kept = {name: array for name, array in tensors.items() if not name.endswith(derived)}
+    table, blob, left = pack(kept, room)
+    return {**made, "tensors": table, "blob": blob, "left_out": [each._asdict() for each in left]}
 
 
-def pack(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, dict[str, Any]], str]:
-    """Return a table of tensors and their bytes, deflated (raw, RFC 1951) and in base 64.
+def pack(
+    arrays: Mapping[str, np.ndarray], room: int | None = None
+) -> tuple[dict[str, dict[str, Any]], str, list[Left]]:
+    """Return a table of tensors, their bytes, deflated (raw, RFC 1951) and in base 64, and what was left out.
 
     A number is ``scale`` times its 16-bit integer, which is off by half a ``scale`` at most; zero stays zero. Tensors
     of the same bytes lie in the file once.
+
+    room: how many bytes all of that may take; None where there is no bound.
     """
-    table: dict[str, dict[str, Any]] = {}
-    places: dict[bytes, int] = {}
-    chunks, length = [], 0
+    entries: dict[str, dict[str, Any]] = {}
+    own: dict[str, bytes] = {}
     for name, array in arrays.items():
         if array.dtype == np.bool_:
             scale, kind = 1.0, "bool"
@@ -94,14 +108,31 @@ def pack(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, dict[str, Any]], s
             largest = float(np.abs(array).max()) if array.size else 0.0
             scale, kind = (largest / LARGEST or 1.0), "int16"
             data = np.rint(array.astype(np.float64) / scale).astype("<i2").tobytes()
-        if data not in places:
-            places[data] = length
-            chunks.append(data)
-            length += len(data)
-        table[name] = {"shape": list(array.shape), "dtype": kind, "offset": places[data], "scale": scale}
+        own[name] = data
+        entries[name] = {"shape": list(array.shape), "dtype": kind, "scale": scale}
+    squeezed = {data: _deflated(data) for data in set(own.values())}
+
+    def weigh(names: Collection[str]) -> int:
+        deflated = sum(len(squeezed[data]) for data in {own[name] for name in names})
+        return 4 * (deflated // 3 + 1) + sum(len(name) + ENTRY for name in names)
+
+    gone, left = (set[str](), []) if room is None else leaving(own, weigh, room)
+    places: dict[bytes, int] = {}
+    table, length = {}, 0
+    for name, data in own.items():
+        if name not in gone:
+            if data not in places:
+                places[data] = length
+                length += len(data)
+            table[name] = {**entries[name], "offset": places[data]}
+    blob = b"".join(squeezed[data] for data in places) + _deflated(b"", zlib.Z_FINISH)
+    return table, base64.b64encode(blob).decode(), left
+
+
+def _deflated(data: bytes, end: int = zlib.Z_FULL_FLUSH) -> bytes:
+    """Return ``data`` as part of a stream that stands by itself: it weighs the same whatever is beside it."""
     squeezed = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    blob = squeezed.compress(b"".join(chunks)) + squeezed.flush()
-    return table, base64.b64encode(blob).decode()
+    return squeezed.compress(data) + squeezed.flush(end)
 
 
 def unpack(table: Mapping[str, Mapping[str, Any]], blob: str) -> dict[str, np.ndarray]:
@@ -147,6 +178,11 @@ def _beam(beam: Beam | None) -> tuple[dict[str, Any] | None, np.ndarray]:
         nodes.append({**{name: getattr(node, name) for name in names}, **asked, "cross": row})
     tree = {"beam_size": beam.beam_size, "length_penalty": beam.length_penalty, "nodes": nodes, "best": beam.best}
     return tree, np.stack(crosses) if crosses else np.zeros((0, 0, 0, 0), np.float32)
+
+
+def compared(document: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return ``document`` with ``other``, and what stands beside that, beside it."""
+    return {**document, "compare": [*document["compare"], {**other, "compare": []}, *other["compare"]]}
 
 
 def rival_of(rival: Rival) -> dict[str, Any]:

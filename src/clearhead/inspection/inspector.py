@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from clearhead.decoding.translator import Translator
 from clearhead.device import choose_device
@@ -24,6 +26,7 @@ from clearhead.inspection.texts import explain_label, explain_masked, explain_ne
 from clearhead.interop.huggingface import weights_sha256
 from clearhead.interop.load import load
 from clearhead.models.interface import MaskedLanguageModel
+from clearhead.nn.recurrent import Recurrence
 from clearhead.version import __version__
 
 
@@ -46,6 +49,8 @@ class Inspector:
         self.folder = run.folder
         self.settings, self.tokenizers, self.device = run.config, run.tokenizers, choose_device(device)
         self.task = self.settings.task
+        self.documents = 1
+        self.labels: tuple[str, ...] = getattr(self.settings.model, "labels", ())
         self.model = run.model.to(self.device.name).eval()
         self.run = {
             "name": self.path.resolve().name,
@@ -84,9 +89,8 @@ class Inspector:
         """
         match self.task:
             case "classification":
-                labels = self.settings.model.labels  # type: ignore[union-attr]  # the task has a classifier
                 limit = self.settings.data.max_tokens
-                return explain_label(self.model, self.tokenizers.src, labels, self.device, limit, text)
+                return explain_label(self.model, self.tokenizers.src, self.labels, self.device, limit, text)
             case "language-model":
                 return explain_next(self.model, self.tokenizers.src, self.device, text)
             case "masked-language-model":
@@ -101,12 +105,14 @@ class Inspector:
         prefix: str = "",
         tag: str = "",
         full: bool = False,
+        in_file: int = 0,
         on_progress: Callable[[str, int, int], None] | None = None,
     ) -> dict[str, Any]:
         """Return what the page shows of ``text``.
 
         full: with heads switched off, and of a translation rivals and the run's checkpoints, which together take much
             longer than the rest.
+        in_file: how many documents share the file that it is for; see ``document.document``.
         on_progress: told which of those ("rivals", "ablations", "checkpoints"), how many are done, and of how many.
 
         Raises: as ``explain``; FaultsError also where a checkpoint is damaged.
@@ -122,7 +128,7 @@ class Inspector:
         else:
             explanation = self.explain(text)
             more = {"ablations": self._text_ablations(explanation, None, told("ablations"))} if full else {}
-        return document(explanation, self.run, self.config(), **more)
+        return document(explanation, self.run, self.config(), in_file, **more)
 
     def _more(self, question: Question, explanation: Explanation, told: Callable[[str], Progress]) -> dict[str, Any]:
         translator = self.translator
@@ -179,12 +185,31 @@ class Inspector:
     def column(self, name: str, column: int) -> dict[str, Any]:
         """Return the weights and the bias that make number ``column`` of what the linear layer ``name`` says.
 
+        "output" is what makes logits; "encoder.layers.0.forward.forget_gate" a recurrent layer's gate, before it is
+        bent: its weights are those of what comes in, then those of the state before.
+
         Raises:
             UsageError: there is no such layer or number.
         """
-        modules = dict(self.model.named_modules())
-        layer = modules.get(name, modules.get(f"body.{name}"))
-        if not isinstance(layer, nn.Linear) or not 0 <= column < layer.out_features:
+        weight, bias = self._matrix(name)
+        if weight is None or not 0 <= column < len(weight):
             raise UsageError("no-such-column", name=name, column=column)
-        bias = None if layer.bias is None else layer.bias.tolist()[column]
-        return {"weights": layer.weight[column].tolist(), "bias": bias}
+        return {"weights": weight[column].tolist(), "bias": None if bias is None else bias[column].item()}
+
+    def _matrix(self, name: str) -> tuple[Tensor | None, Tensor | None]:
+        """Return weights (out, in) and bias (out,) of a linear layer, of "output", or of a recurrent layer's gate."""
+        modules = dict(self.model.named_modules())
+        modules |= {path.removeprefix("body."): module for path, module in modules.items()}
+        layer = modules.get(name)
+        if isinstance(layer, nn.Linear):
+            return layer.weight, layer.bias
+        if name == "output" and self.task != "classification":
+            return self.model.output_weight, getattr(self.model, "output_bias", None)  # type: ignore[return-value]
+        path, _, gate = name.rpartition(".")
+        layer = modules.get(re.sub(r"(?<=\.)(for|back)ward$", r"\1wards", path))
+        gate = gate.removesuffix("_gate")
+        if not isinstance(layer, Recurrence) or gate not in layer.gates:
+            return None, None
+        each = layer.gates.index(gate)
+        both = torch.cat([layer.w_input, layer.w_hidden], dim=1)  # what comes in, then the state before
+        return both.chunk(len(layer.gates))[each], layer.get_parameter(f"bias_{gate}")

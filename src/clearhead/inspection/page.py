@@ -46,12 +46,21 @@ def render(
         f'<meta http-equiv="Content-Security-Policy" content="{policy(served, faces)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
         f"<title>{escape(vocabulary()[language]['title'])}</title>\n<style>{faces + _style()}</style>\n</head>\n"
-        '<body>\n<div id="app"></div>\n<noscript>'
+        f'<body>\n<div id="app">{_opening(document, language)}</div>\n<noscript>'
         + "".join(f'<p lang="{each}">{escape(vocabulary()[each]["no-script"])}</p>' for each in LANGUAGES)
         + f'</noscript>\n<script type="application/json" id="words">{_inert(words)}</script>\n'
         f'<script type="application/json" id="document">{_inert(content)}</script>\n'
         f'<script type="module">{program()}</script>\n</body>\n</html>\n'
     )
+
+
+def _opening(document: dict[str, Any] | None, language: str) -> str:
+    """Return what stands on the screen while the rest of the file is still being read: the text."""
+    if document is None:
+        return ""
+    title, text = vocabulary()[language]["title"], document["src"]["text"] or document["tgt"]["text"]
+    words = f'<p class="eyebrow">{escape(title)}</p><h1><span class="data">{escape(text)}</span></h1>'
+    return f"<header><div>{words}</div></header>"
 
 
 def policy(served: bool, faces: str | None = None) -> str:

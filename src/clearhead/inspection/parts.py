@@ -14,6 +14,7 @@ PARTS = (
     # pattern of the part's tensors, kind, source, equation, section of Vaswani et al. 2017
     (r"(?:src|tgt)_embedding", "embedding", "nn/embedding.py:TokenEmbedding", "embedding", "3.4"),
     (r"(?:src|tgt)_positions", "positions", "nn/positions.py:sinusoids", "positions", "3.5"),
+    (r"(?:src|tgt)_ngrams", "ngrams", "nn/ngrams.py:NgramEmbedding", "ngrams", ""),
     (r"(?:src|tgt)_segments", "segments", "models/encoder_only.py:TextEncoder", "segments", ""),
     (r"(?:src|tgt)_input", "sum", "models/transformer.py:Transformer.encode", "embedding-sum", "3.5"),
     (r"\w+\.layers\.\d+\.(?:self|cross)_attention", "attention", "nn/attention.py:MultiHeadAttention", "1", "3.2"),
@@ -23,12 +24,16 @@ PARTS = (
     (r"attention", "recurrent_attention", "nn/recurrent_attention.py:additive_attention", "recurrent-attention", ""),
     (r"transform", "transform", "models/encoder_only.py:EncoderOnly.transform", "transform", ""),
     (r"decoder", "combined", "models/recurrent.py:Decoder", "attentional", ""),
+    (r"pooling", "pooling", "models/classifier.py:pool", "pooling", ""),
+    (r"pooler", "pooler", "models/classifier.py:Classifier", "pooler", ""),
+    (r"labels", "labels", "models/classifier.py:Classifier", "labels", "3.4"),
 )
 """What a part is known by. "output" is not here: its logits are not recorded as a tensor."""
 
 
 SUMS = {
     "classifier": "models/encoder_only.py:TextEncoder.encode",
+    "n-grams": "models/classifier.py:TextEmbedding.forward",
     "language-model": "models/decoder_only.py:DecoderOnly",
     "masked-language-model": "models/encoder_only.py:TextEncoder.encode",
 }
@@ -38,7 +43,7 @@ SUMS = {
 def parts(explanation: Explanation, positions: str = "sinusoidal") -> list[dict[str, Any]]:
     """Return the parts in the order in which they were computed, with their tensors' shapes.
 
-    "kind" is one of those in ``PARTS``, "norm" (what a pre-norm stack ends in), "labels" or "output".
+    "kind" is one of those in ``PARTS``, "norm" (what a pre-norm stack ends in) or "output".
 
     positions: as the model's config has it.
     """
@@ -48,25 +53,34 @@ def parts(explanation: Explanation, positions: str = "sinusoidal") -> list[dict[
         same = part is not None and part[1] == "norm" and _unchanged(explanation, part[0].partition(".")[0])
         if part is not None and not same:
             path, kind, source, equation, section = part
-            source = SUMS.get(explanation.kind, source) if kind == "sum" else source
+            if kind == "sum":
+                source = SUMS.get(explanation.kind if "src_ngrams" not in explanation.tensors else "n-grams", source)
             source = "nn/positions.py:LearnedPositions" if (kind, positions) == ("positions", "learned") else source
             new = {"name": path, "kind": kind, "shapes": {}, "source": source, "equation": equation, "section": section}
             found.setdefault(path, new)["shapes"][name.removeprefix(path).removeprefix(".") or "output"] = array
-    last = "labels" if explanation.kind == "classifier" else "output"
-    source = "models/classifier.py:Classifier" if last == "labels" else "nn/embedding.py:project"
-    shape = [len(explanation.labels)] if last == "labels" else [len(explanation.steps)]
-    return [
-        *found.values(),
-        {"name": last, "kind": last, "shapes": {"logits": shape}, "source": source, "equation": last, "section": "3.4"},
-    ]
+    output = {"name": "output", "kind": "output", "shapes": {"logits": [len(explanation.steps)]}}
+    output |= {"source": "nn/embedding.py:project", "equation": "output", "section": "3.4"}
+    return [*found.values(), *([] if explanation.kind == "classifier" else [output])]
 
 
 def _in_order(explanation: Explanation) -> Iterator[tuple[str, list[int]]]:
     """Yield the tensors' names and shapes: the source's embedding, the encoder, the target's embedding, the decoder."""
     src, tgt = (
-        [f"{side}_{each}" for each in ("embedding", "segments", "positions", "input")] for side in ("src", "tgt")
+        [f"{side}_{each}" for each in ("embedding", "ngrams", "segments", "positions", "input")]
+        for side in ("src", "tgt")
     )
-    ranks = (*src, "encoder.", *tgt, "decoder.layers", "attention", "decoder.", "transform.")
+    ranks = (
+        *src,
+        "encoder.",
+        *tgt,
+        "decoder.layers",
+        "attention",
+        "decoder.",
+        "transform.",
+        "pooling.",
+        "pooler.",
+        "labels.",
+    )
     names = [name for name in explanation.tensors if name.startswith(ranks)]
     for rank in ranks:
         for name in (each for each in names if next(r for r in ranks if each.startswith(r)) == rank):

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 from clearhead import errors
 from clearhead.errors import LANGUAGES, ClearheadError, UsageError
 from clearhead.inspection import font
+from clearhead.inspection.document import compared
 from clearhead.inspection.page import policy, render
 
 HOST = "127.0.0.1"
@@ -119,9 +120,10 @@ class _Answers(BaseHTTPRequestHandler):
     def _document(self, text: str = "", prefix: str = "", other: str = "") -> dict[str, Any]:
         inspector, beside = self.server.inspector, self.server.beside
         document = inspector.document(_checked(text), prefix=_checked(prefix))
-        if other.strip():
-            return {**document, "compare": (beside or inspector).document(_checked(other))}
-        return {**document, "compare": beside.document(text, prefix=prefix)} if beside else document
+        if not other.strip() and beside is None:
+            return document
+        what = {"text": _checked(other)} if other.strip() else {"text": text, "prefix": prefix}
+        return compared(document, (beside or inspector).document(**what))
 
     def _value(self, what: str, asked: dict[str, str]) -> None:
         value, error, status = self._turn(lambda: self._computed(what, asked))

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from clearhead.models.classifier import Classifier, TextEmbedding
 from clearhead.models.encoder_only import EncoderOnly, TextEncoder
 from clearhead.models.recurrent import Decoder as RecurrentDecoder
 from clearhead.models.transformer import Decoder, Encoder, Transformer
@@ -24,6 +25,7 @@ from clearhead.nn.attention import AttentionCore, MultiHeadAttention
 from clearhead.nn.embedding import TokenEmbedding
 from clearhead.nn.feed_forward import FeedForward
 from clearhead.nn.layers import Residual
+from clearhead.nn.ngrams import NgramEmbedding
 from clearhead.nn.positions import CountedPositions, LearnedPositions, SinusoidalPositions
 from clearhead.nn.recurrent import Recurrence
 from clearhead.nn.recurrent_attention import RecurrentAttentionCore
@@ -127,6 +129,7 @@ def _watched(module: nn.Module, paths: list[str], trace: Trace) -> Iterator[tupl
         case _:
             yield from _watched_stack(module, path, trace)
             yield from _watched_recurrent(module, path, trace)
+            yield from _watched_classifier(module, path, trace)
 
 
 def _watched_stack(module: nn.Module, path: str, trace: Trace) -> Iterator[tuple[nn.Module, Record]]:
@@ -163,6 +166,28 @@ def _watched_recurrent(module: nn.Module, path: str, trace: Trace) -> Iterator[t
             yield module, lambda args, _, context: _recurrent_attention(trace, own, module, args, context)
         case RecurrentDecoder() if module.w_c is not None:
             yield module.w_c, _in_and_out(trace, f"{path}.context_and_state", f"{path}.combined")
+
+
+def _watched_classifier(module: nn.Module, path: str, trace: Trace) -> Iterator[tuple[nn.Module, Record]]:
+    """What there is one of for a whole text is recorded as the one row of a matrix."""
+    match module:
+        case TextEmbedding() if module.ngram_embedding is not None:
+            yield module, _in_and_out(trace, None, "src_input")
+        case NgramEmbedding():
+            yield module, _in_and_out(trace, None, "labels.ngrams" if path == "ngram_logits" else "src_ngrams")
+        case Classifier():
+            pooler, ngrams = module.w_pooler is not None, module.ngram_logits is not None
+            if module.w_pooler is not None:
+                yield module.w_pooler, _rows(trace, "pooling.output", "pooler.inner")
+            read, said = "pooler" if pooler else "pooling", "linear" if ngrams else "logits"
+            yield module.w_label, _rows(trace, f"{read}.output", f"labels.{said}")
+            if ngrams:
+                yield module, _rows(trace, None, "labels.logits")
+
+
+def _rows(trace: Trace, name_in: str | None, name_out: str) -> Record:
+    both = _in_and_out(trace, name_in, name_out)
+    return lambda args, named, result: both((args[0].unsqueeze(1),), named, result.unsqueeze(1))
 
 
 def _in_and_out(trace: Trace, name_in: str | None, name_out: str) -> Record:
@@ -231,6 +256,7 @@ def _recurrence(trace: Trace, path: str, module: Recurrence, args: tuple[Any, ..
     x, (hidden, _) = args[0], result
     state = args[1] if len(args) > 1 else x.new_zeros(module.n_states, len(x), module.w_hidden.shape[1])
     rows: dict[str, list[Tensor]] = defaultdict(list)
+    rows["input"] = list(x.unbind(1))
     for position in x.unbind(1):
         state, gates = module.step(position, state)
         for name, gate in gates.items():

@@ -120,6 +120,7 @@ export function layout({ rows, columns }, labels, room, largest) {
 
 const SLICE = 12; // milliseconds of painting before the page may answer again
 const waiting = [];
+let later = []; // out of sight, and not painted yet
 let turn = 0;
 
 // Pictures are laid out once they stand on the page, all widths read before any is set; those in sight are painted at
@@ -130,9 +131,10 @@ export function paintAll() {
   now.forEach((each) => each.size());
   turn += 1;
   const mine = turn;
-  const sight = now.map(({ canvas }) => canvas.getBoundingClientRect());
-  const later = now.filter((_, place) => sight[place].top > innerHeight || sight[place].bottom < 0);
-  now.filter((each) => !later.includes(each)).forEach((each) => each.paint());
+  const all = [...later.filter(({ canvas }) => canvas.isConnected), ...now];
+  const sight = all.map(({ canvas }) => canvas.getBoundingClientRect());
+  later = all.filter((_, place) => sight[place].top > innerHeight || sight[place].bottom < 0);
+  all.filter((each) => !later.includes(each)).forEach((each) => each.paint());
   const next = () => {
     const end = performance.now() + SLICE;
     while (mine === turn && later.length && performance.now() < end) later.shift().paint();

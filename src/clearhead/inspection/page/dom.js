@@ -93,3 +93,15 @@ export function behind(summary, make, id) {
 }
 
 const opened = new Set();
+
+// What stands at a place of the page: made anew only where ``shows``, all that it depends on, has changed.
+export function kept(place, shows, make) {
+  const key = JSON.stringify(shows);
+  if (shelf.get(place)?.key !== key) shelf.set(place, { key, element: make() });
+  return shelf.get(place).element;
+}
+
+// Make everything anew: the screen or its colours have changed.
+export const forget = () => shelf.clear();
+
+const shelf = new Map();

@@ -48,17 +48,24 @@ const tip = (x, y, turn) =>
 
 const words = (place, text) => svg("text", { "text-anchor": "middle", ...place }, text);
 
+const LAST = ["transform", "attention", "", "pooling", "pooler", "output", "labels"]; // "" is the stack's own end
+
 // Which blocks stand in a stack's column, from below: what comes before the layers, one layer, what comes after them.
 function contents(document, stack, last, layer) {
   const find = (name) => document.parts.find((part) => part.name === name);
   const side = find("tgt_embedding") && stack === "decoder" ? "tgt" : find("src_embedding") ? "src" : "tgt";
   const above = [
     document.config.norm === "pre" && find(`${stack}.norm`),
-    ...(last ? [find("transform"), find("attention"), find(stack), find("output") ?? find("labels")] : []),
+    ...(last ? LAST.map((name) => find(name || stack)) : []),
   ];
   return {
     side,
-    below: [find(`${side}_embedding`), find(`${side}_segments`), find(`${side}_positions`)].filter(Boolean),
+    below: [
+      find(`${side}_embedding`),
+      find(`${side}_ngrams`),
+      find(`${side}_segments`),
+      find(`${side}_positions`),
+    ].filter(Boolean),
     inside: document.parts.filter((part) => parsed(part.name).stack === stack && parsed(part.name).layer === layer),
     above: above.filter(Boolean),
   };
@@ -156,7 +163,7 @@ function block({ part, y }, open, document) {
 function inBlock(part, document) {
   const { stack, block: own } = parsed(part.name);
   if (part.kind === "residual") return t(document.config.norm === "pre" ? "figure-residual-pre" : "figure-residual");
-  if (part.kind === "positions" || part.kind === "segments") return `+ ${t(`part-${stack}`)}`;
+  if (["positions", "segments", "ngrams"].includes(part.kind)) return `+ ${t(`part-${stack}`)}`;
   if (part.kind === "norm") return t("figure-norm");
   if (part.kind === "embedding" && document.kind !== "transformer" && document.kind !== "recurrent")
     return t("tensor-embedding");

@@ -1,8 +1,9 @@
 // The panel that says where a number comes from; each number in it can be followed in turn.
 
 import { data, h, math, table } from "./dom.js";
-import { keysOf, labels, named, rowsOf } from "./naming.js";
-import { exact, sum, written } from "./numbers.js";
+import { keysOf, label, named, ofWholeText, rowsOf } from "./naming.js";
+import { leftOut } from "./left.js";
+import { exact, sum, whole, written } from "./numbers.js";
 import { origin } from "./origins.js";
 import { answered, ask, served } from "./server.js";
 import { go, state } from "./state.js";
@@ -18,14 +19,18 @@ export function follow(name, ...index) {
   go({ follow: address(name, ...index) });
 }
 
-// A number that leads to where it comes from.
+// A number that leads to where it comes from, written as ``write`` does; where the file does not hold it, it leads nowhere.
 export function number(store, name, ...index) {
-  const tensor = store.tensor(name);
-  const value = tensor ? tensor.at(...index) : null;
+  return numberAs(written, store, name, ...index);
+}
+
+export function numberAs(write, store, name, ...index) {
+  const value = store.tensor(name)?.at(...index) ?? null;
+  if (value === null) return h("span", null, written(null));
   return h(
     "button.number",
     { type: "button", onclick: () => follow(name, ...index), title: t("follow") },
-    written(value),
+    write(value),
   );
 }
 
@@ -45,7 +50,8 @@ export function panel(store) {
   if (
     !tensor ||
     index.length !== tensor.shape.length ||
-    index.some((place, axis) => !(place >= 0 && place < tensor.shape[axis]))
+    index.some((place, axis) => !(place >= 0 && place < tensor.shape[axis])) ||
+    tensor.at(...index) === null
   ) {
     return null;
   }
@@ -63,7 +69,7 @@ export function panel(store) {
     h("p.where", null, title(name)),
     h("p.value", null, math(exact(tensor.at(...index)))),
     h("p.hint", null, coordinates(store, name, tensor, index)),
-    found ? explained(store, found) : h("p.hint", null, t("how-nothing")),
+    found ? explained(store, found) : [h("p.hint", null, t("how-nothing")), leftOut(store)],
   );
 }
 
@@ -84,11 +90,19 @@ function coordinates(store, name, tensor, index) {
   const part = name.slice(0, name.lastIndexOf("."));
   if (index.length === 1) return t("dimension-number", { number: index[0] + 1, count: tensor.shape[0] });
   const [row, column] = index.slice(-2);
+  if (ofWholeText(name) && part === "labels") return data(store.document.labels[column].label);
+  if (part === "output") {
+    const { top } = store.document.steps[row];
+    words.push(t("step-number", { number: row + 1 }), " · ");
+    return [...words, data(label(top.find((each) => each.id === column)))];
+  }
   if (index.length === 3) words.push(t("head-number", { number: index[0] + 1 }), " · ");
   const text = rowsOf(store.document, name)[row];
-  words.push(t("row-number", { number: row + 1 }), " ", data(text ?? ""), " · ");
+  if (ofWholeText(name)) words.push(text, " · ");
+  else words.push(t("row-number", { number: row + 1 }), " ", data(text ?? ""), " · ");
   const keys = /\.(scores|scaled|masked|weights|mask)$/.test(name) ? keysOf(store.document, part) : null;
-  if (keys) words.push(t("key-number", { number: column + 1 }), " ", data(keys[column] ?? ""));
+  if (name === "labels.ngrams") words.push(data(store.document.labels[column].label));
+  else if (keys) words.push(t("key-number", { number: column + 1 }), " ", data(keys[column] ?? ""));
   else words.push(t("dimension-number", { number: column + 1, count: tensor.shape.at(-1) }));
   return words;
 }
@@ -115,7 +129,11 @@ function terms(store, found, titles = [], more = () => []) {
     const cells = [String(place + 1), ...term.map((cell) => shown(store, cell, found)), ...more(place)];
     return Object.assign(cells, { mark: place === found.mark ? "chosen" : null });
   });
-  return table(["", ...found.head, ...titles].map(heading), rows, { label: t("follow-title") });
+  const rest = found.terms.length - SHOWN;
+  return [
+    table(["", ...found.head, ...titles].map(heading), rows, { label: t("follow-title") }),
+    rest > 0 && h("p.hint", null, t("terms-more", { count: whole(rest) })),
+  ];
 }
 
 // A single row of many numbers, one below the other: so they stay in sight.
@@ -124,19 +142,25 @@ function upright(store, found) {
   return table(null, rows, { label: t("follow-title") });
 }
 
-// With the learned weights, which the server knows.
+// With the learned weights, which the server knows; of a term its last cell is what is multiplied.
 function learned(store, found) {
   ask("column", found.weights);
-  return answered("column", found.weights, ({ weights, bias }) => {
-    const products = found.terms.map(([{ name, index }], place) => store.tensor(name).at(...index) * weights[place]);
+  return answered("column", found.weights, ({ weights: all, bias }) => {
+    const weights = found.factor ? all.map((weight, place) => weight * found.factor(place)) : all;
+    const products = found.terms.map((term, place) => valueOf(store, term.at(-1)) * weights[place]);
+    const total = sum(products) + (bias ?? 0);
+    const name = bias === null ? "Σ" : "Σ + b";
     return [
       terms(store, found, ["W", "x · W"], (place) => [written(weights[place]), written(products[place])]),
-      h("p.total", null, math(`Σ + b = ${exact(sum(products) + (bias ?? 0))}`)),
+      h("p.total", null, math(`${name} = ${exact(total)}`)),
+      found.bend && h("p.total", null, math(`${found.bend[0]}(${name}) = ${exact(found.bend[1](total))}`)),
     ];
   });
 }
 
-const heading = (text) => (text.startsWith("term-") ? t(text) : text && math(text));
+const valueOf = (store, cell) => (typeof cell === "number" ? cell : store.needed(cell.name).at(...cell.index));
+
+const heading = (text) => (text.startsWith("term-") || text === "label" ? t(text) : text && math(text));
 
 function shown(store, cell, found) {
   if (typeof cell === "number") return found.plain ? String(Number(cell.toPrecision(6))) : written(cell);
@@ -144,5 +168,7 @@ function shown(store, cell, found) {
     const [name] = String(state().follow).split(":");
     return data(keysOf(store.document, name.slice(0, name.lastIndexOf(".")))[cell.key] ?? "");
   }
+  if (cell.text !== undefined) return data(cell.text);
+  if (cell.others !== undefined) return t("term-others", { count: whole(cell.others) });
   return number(store, cell.name, ...cell.index);
 }

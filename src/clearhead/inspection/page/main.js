@@ -1,7 +1,7 @@
 // The page: what is shown where, and in which language.
 
 import { buttons } from "./choices.js";
-import { data, h } from "./dom.js";
+import { data, forget, h, kept } from "./dom.js";
 import { panel } from "./follow.js";
 import { forgetColours, paintAll } from "./canvas.js";
 import { connect, served } from "./server.js";
@@ -26,7 +26,7 @@ const app = document.getElementById("app");
 const LONGEST = 2000;
 
 let store = null;
-let other = null;
+let others = [];
 let typed = { text: "" };
 
 // The views that the document has something for, in the order of the model.
@@ -44,7 +44,7 @@ function views() {
     ["language", () => language(store), kind === "language-model"],
     ["masked", () => masked(store), kind === "masked-language-model"],
     ["classifier", () => classifier(store), kind === "classifier"],
-    ["compare", () => compare(store, other), other !== null],
+    ["compare", () => compare(store, others), others.length > 0],
   ];
   return all.filter(([, , present]) => present);
 }
@@ -109,7 +109,7 @@ function render() {
   const [x, y] = [scrollX, scrollY];
   const all = views();
   const open = all.find(([name]) => name === state().view) ?? all[0];
-  const tabs = all.map(([name]) =>
+  const tab = ([name]) =>
     h(
       `button.tab#tab-${name}`,
       {
@@ -118,14 +118,13 @@ function render() {
         onclick: () => go({ view: name, follow: null }),
       },
       t(`view-${name}`),
-    ),
-  );
+    );
   const side = state().follow ? panel(store) : null;
   document.documentElement.lang = spoken();
   document.title = `${store.document.src.text || store.document.tgt.text} · ${t("title")}`;
   app.replaceChildren(
-    header(),
-    h("nav", { "aria-label": t("views") }, tabs),
+    kept("header", [spoken()], header),
+    kept("nav", [spoken(), open[0]], () => h("nav", { "aria-label": t("views") }, all.map(tab))),
     state().tour
       ? tour(
           store.document,
@@ -138,7 +137,7 @@ function render() {
       h("main", { id: "view" }, h("h2", null, t(`view-${open[0]}`)), open[1]()),
       side ?? "",
     ),
-    footer(),
+    kept("footer", [spoken()], footer),
   );
   paintAll();
   const current = app.querySelector(".tab[aria-current]");
@@ -182,20 +181,20 @@ async function boot() {
     app.replaceChildren(header());
     await shown();
     store = await Store.open(page.document);
-    if (page.document.compare) other = await Store.open(page.document.compare);
+    others = await Promise.all(page.document.compare.map(Store.open));
     draw = render;
   }
   listen(draw);
   draw();
-  if (document.fonts.status === "loading") {
-    await document.fonts.ready;
-    forgetColours();
-    draw();
-  }
   const redraw = () => {
     forgetColours();
+    forget();
     draw();
   };
+  if (document.fonts.status === "loading") {
+    await document.fonts.ready;
+    redraw();
+  }
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   let width = innerWidth;
   addEventListener("resize", () => {

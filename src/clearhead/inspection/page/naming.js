@@ -6,8 +6,12 @@ export const label = (token) => token.text.trim() || (token.text ? "␣" : "∅"
 
 export const labels = (tokens) => tokens.map(label);
 
+// Whether there is one vector for all of the text.
+export const ofWholeText = (name) => /^(pooling|pooler|labels)\./.test(name) && !name.endsWith(".ngrams");
+
 // The words at the rows of a part: what its queries or vectors belong to.
 export function rowsOf(document, name) {
+  if (ofWholeText(name)) return [t("whole-text")];
   if (!document.tgt.inputs.length) return labels(document.src.tokens);
   if (document.kind === "language-model") return labels(document.tgt.inputs);
   const ofSource = name.startsWith("encoder") || name.startsWith("src_") || /(cross_|^)attention\.[kv]$/.test(name);
@@ -44,5 +48,7 @@ export function attentions(document) {
   return document.parts.filter((part) => part.kind === "attention").map((part) => part.name);
 }
 
-export const heads = (document, part) =>
-  document.tensors[`${part}.weights`]?.shape.length === 3 ? document.tensors[`${part}.weights`].shape[0] : 1;
+export function heads(document, part) {
+  const shape = document.parts.find((each) => each.name === part)?.shapes.weights;
+  return shape?.length === 3 ? shape[0] : 1;
+}

@@ -1,6 +1,9 @@
 // The document's tensors: 16-bit integers, deflated, read on the spot.
 
-import { range } from "./numbers.js";
+import { range, sum } from "./numbers.js";
+
+// Said where a tensor is not in the file.
+export class Absent extends Error {}
 
 export class Store {
   constructor(document, bytes) {
@@ -25,6 +28,13 @@ export class Store {
     return this.views.get(name);
   }
 
+  // The same, where there is no going on without it.
+  needed(name) {
+    const found = this.tensor(name);
+    if (!found) throw new Absent(name);
+    return found;
+  }
+
   stored(name) {
     const entry = this.document.tensors[name];
     if (!entry) return null;
@@ -43,14 +53,14 @@ export class Store {
       const scores = this.stored(`${part}.scores`);
       const mask = what === "masked" ? this.stored(`${part}.mask`) : null;
       const q = this.stored(`${part}.q`);
-      if (!scores || (!mask && what === "masked")) return null;
+      if (!scores || !q || (!mask && what === "masked")) return null;
       const divisor = q.shape.length === 3 ? Math.sqrt(q.shape[2]) : 1;
       const wide = scores.shape.at(-1) * scores.shape.at(-2);
       const read = (place) => (mask && !mask.flat(place % wide) ? -Infinity : scores.flat(place) / divisor);
       return reader(name, scores.shape, read);
     }
     if (what === "sum" && part.endsWith("_input")) {
-      const summands = ["embedding", "segments", "positions"]
+      const summands = ["embedding", "ngrams", "segments", "positions"]
         .map((each) => this.stored(part.replace("input", each)))
         .filter(Boolean);
       const read = (place) => summands.reduce((total, each) => total + each.flat(place), 0);
@@ -64,7 +74,36 @@ export class Store {
       const inner = this.stored(`${part}.inner`);
       return inner && reader(name, inner.shape, (place) => Math.max(0, inner.flat(place)));
     }
+    if (what === "attentional") {
+      const combined = this.stored(`${part}.combined`);
+      return combined && reader(name, combined.shape, (place) => Math.tanh(combined.flat(place)));
+    }
+    if (part === "output") return this.said(name, what);
+    if (part === "labels") return this.ofLabels(name, what);
     return what === "concatenated" ? this.concatenated(name, part) : null;
+  }
+
+  // What stands in the top ten of each step; of other tokens of the vocabulary nothing is known.
+  said(name, what) {
+    const { steps, config } = this.document;
+    const of = { logits: ({ logit }) => logit, log_probs: ({ log_prob }) => log_prob };
+    const read = of[what] ?? (({ log_prob }) => Math.exp(log_prob));
+    const found = steps.map(({ top }) => new Map(top.map((each) => [each.id, read(each)])));
+    const at = (step, id) => found[step]?.get(id) ?? null;
+    return steps.length ? { name, shape: [steps.length, config.tgt_vocabulary], at } : null;
+  }
+
+  // What n-grams say of the labels together, and the labels' shares.
+  ofLabels(name, what) {
+    if (what === "pooled_ngrams") {
+      const each = this.stored("labels.ngrams");
+      const total = (label) => sum(range(each.shape[0]).map((place) => each.at(place, label)));
+      return each && reader(name, [1, each.shape[1]], (label) => total(label) / Math.sqrt(each.shape[0]));
+    }
+    const { labels } = this.document;
+    return what === "probabilities" && labels.length
+      ? reader(name, [1, labels.length], (label) => labels[label].prob)
+      : null;
   }
 
   // The heads' answers side by side.

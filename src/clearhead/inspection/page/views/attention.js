@@ -1,20 +1,25 @@
 // Self-attention in six steps with this sentence's numbers, the matrix form beside it, then the heads together.
 
 import { attentionChoices, chosenAttention, tokenChoice } from "../choices.js";
-import { data, h, math } from "../dom.js";
+import { data, h, kept, math } from "../dom.js";
 import { follow, number } from "../follow.js";
+import { missing } from "../left.js";
 import { picture } from "../matrix.js";
 import { range } from "../numbers.js";
 import { go } from "../state.js";
-import { sentence, t } from "../words.js";
+import { sentence, spoken, t } from "../words.js";
+
+// What the steps are made of.
+const INSIDE = ["q", "k", "v", "scores", "weights", "z", "output"];
 
 export function attention(store) {
   const chosen = chosenAttention(store.document);
   if (chosen.head === "mean") chosen.head = 0;
   const { part, head, rows, keys, i } = chosen;
-  const j = chosen.j ?? best(store, part, head, i);
+  const j = chosen.j ?? (store.has(`${part}.weights`) ? best(store, part, head, i) : 0);
   const all = { ...chosen, j };
-  return [
+  const gone = missing(store, ...INSIDE.map((what) => `${part}.${what}`));
+  const front = [
     h("p.lead", null, t("attention-lead")),
     h(
       "div.choices",
@@ -23,13 +28,17 @@ export function attention(store) {
       tokenChoice("choose-query", t("query"), rows, i, (place) => go({ i: place })),
       tokenChoice("choose-key", t("key"), keys, j, (place) => go({ j: place })),
     ),
+  ];
+  if (gone) return [...front, gone];
+  return [
+    ...front,
     h(
       "div.twin",
       null,
       h("div", null, stepVectors(store, all), stepScores(store, all), stepSum(store, all)),
       matrices(store, all),
     ),
-    together(store, all),
+    kept("together", [spoken(), part, i], () => together(store, all)),
   ];
 }
 

@@ -1,7 +1,8 @@
-// Two documents side by side: two runs, or two sentences.
+// Documents side by side: two runs, two sentences, or the members of a committee.
 
 import { attentionChoices, chosenAttention } from "../choices.js";
 import { data, h, table } from "../dom.js";
+import { missing } from "../left.js";
 import { picture } from "../matrix.js";
 import { label } from "../naming.js";
 import { percent, written } from "../numbers.js";
@@ -9,7 +10,7 @@ import { sentence, t } from "../words.js";
 import { labelTable } from "./classifier.js";
 import { meanEntropy } from "./heads.js";
 
-export function compare(store, other) {
+export function compare(store, others) {
   return [
     h("p.lead", null, t("compare-lead")),
     h(
@@ -18,7 +19,11 @@ export function compare(store, other) {
       store.document.parts.some((part) => part.kind === "attention") &&
         attentionChoices(store.document, chosenAttention(store.document), true),
     ),
-    h("div.sides", null, side(store, 1), side(other, 2)),
+    h(
+      "div.sides",
+      null,
+      [store, ...others].map((each, place) => side(each, place + 1)),
+    ),
   ];
 }
 
@@ -50,7 +55,8 @@ function side(store, number) {
 }
 
 function weights(store) {
-  if (store.has("attention.weights")) return shown(store, "attention", 0, chosenRows(store));
+  if (store.document.parts.some((part) => part.name === "attention"))
+    return shown(store, "attention", 0, chosenRows(store));
   if (!store.document.parts.some((part) => part.kind === "attention")) return null;
   const chosen = chosenAttention(store.document);
   return shown(store, chosen.part, chosen.head, { rows: chosen.rows, columns: chosen.keys });
@@ -63,6 +69,7 @@ const chosenRows = ({ document }) => ({
 
 function shown(store, part, head, words) {
   const matrix = store.matrix(`${part}.weights`, head);
+  if (!matrix) return missing(store, `${part}.weights`);
   return [
     picture({ matrix, labels: words, name: t("matrix-weights"), most: 1 }),
     h("p.hint", null, sentence("mean-entropy", { value: data(written(meanEntropy(matrix))) })),

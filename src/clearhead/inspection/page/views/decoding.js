@@ -1,6 +1,8 @@
 // How the translation came about: the beam as a tree, each node's distribution and attention, rivals, greedy, the cache.
 
 import { behind, data, h, svg, table } from "../dom.js";
+import { numberAs } from "../follow.js";
+import { missing } from "../left.js";
 import { picture } from "../matrix.js";
 import { label, labels } from "../naming.js";
 import { percent, range, sum, whole, written } from "../numbers.js";
@@ -184,23 +186,32 @@ function node(store, beam) {
       h(
         "div.pair",
         null,
-        topTen(at.top, at.chosen),
-        at.cross !== null && at.cross !== undefined && crossRow(store, at),
+        topTen(store, at.top, at.chosen, taught(beam, at)),
+        at.cross !== null && at.cross !== undefined && (missing(store, "beam.cross") ?? crossRow(store, at)),
       ),
   );
 }
 
-export function topTen(top, chosen, title = t("top-ten")) {
+// The position of the translation that says what a hypothesis is followed by, where it is a beginning of it.
+const taught = (beam, { node, step }) =>
+  node === 0 || path(beam, beam.best).some((each) => each.node === node) ? step + 1 : null;
+
+// place: which of the document's steps it is; null where it is none of them, and its numbers lead nowhere.
+export function topTen(store, top, chosen, place, title = t("top-ten")) {
   const most = Math.exp(top[0].log_prob);
+  const from = (what, { id }, write, value) => {
+    const known = place === null ? undefined : store.tensor(`output.${what}`)?.at(place, id);
+    return typeof known === "number" ? numberAs(write, store, `output.${what}`, place, id) : write(value);
+  };
   const rows = top.map((each) => {
     const bar = h("i.bar", { "aria-hidden": "true" });
     bar.style.setProperty("--share", (Math.exp(each.log_prob) / most).toFixed(3));
     return Object.assign(
       [
         data(label(each)),
-        written(each.logit),
-        written(each.log_prob),
-        h("span.share", null, bar, percent(Math.exp(each.log_prob))),
+        from("logits", each, written, each.logit),
+        from("log_probs", each, written, each.log_prob),
+        h("span.share", null, bar, from("probabilities", each, percent, Math.exp(each.log_prob))),
       ],
       { mark: each.id === chosen ? "chosen" : null },
     );
@@ -286,7 +297,7 @@ function rivals(store) {
         ),
       ),
     served() && others.map((each) => answered("rival", asked(each), forced(each))),
-    said && behind(t("top-ten"), () => topTen(said.top, said.chosen), "rivals-top"),
+    said && behind(t("top-ten"), () => topTen(store, said.top, said.chosen, step), "rivals-top"),
   );
 }
 

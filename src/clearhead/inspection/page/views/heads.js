@@ -1,16 +1,17 @@
 // All heads at once: which there are, what each looks at, how spread out it is, and what happens without it.
 
 import { attentionChoices, chosenAttention } from "../choices.js";
-import { data, h, table } from "../dom.js";
+import { data, h, kept, table } from "../dom.js";
 import { follow } from "../follow.js";
 import { lines } from "../lines.js";
 import { thumbnail } from "../canvas.js";
+import { missing } from "../left.js";
 import { picture } from "../matrix.js";
 import { attentions, heads, named, parsed } from "../naming.js";
 import { entropy, range, sum, written } from "../numbers.js";
 import { answered, ask, served } from "../server.js";
 import { go, state } from "../state.js";
-import { sentence, t } from "../words.js";
+import { sentence, spoken, t } from "../words.js";
 
 export function allHeads(store) {
   const chosen = chosenAttention(store.document);
@@ -18,7 +19,10 @@ export function allHeads(store) {
     h("p.lead", null, t("heads-lead")),
     h("div.choices", null, attentionChoices(store.document, chosen, true)),
     one(store, chosen),
-    overview(store, chosen),
+    pressed(
+      kept("overview", [spoken()], () => overview(store)),
+      chosen,
+    ),
     without(store, chosen),
     history(store, chosen),
   ];
@@ -33,35 +37,43 @@ export function one(store, { part, head, rows, keys, i }) {
     null,
     h("h3", null, `${named(part)} · ${head === "mean" ? t("heads-mean") : t("head-number", { number: head + 1 })}`),
     h("p.hint", null, t("lines-words")),
-    h(
-      "div.pair",
-      null,
-      picture({
-        id: "head-weights",
-        matrix,
-        labels: { rows, columns: keys },
-        name: t("matrix-weights"),
-        chosen: [i, null],
-        most: 1,
-        pick: (a, b) => {
-          go({ i: a, j: b });
-          if (head !== "mean") follow(`${part}.weights`, head, a, b);
-        },
-      }),
-      lines({
-        matrix,
-        left: rows,
-        right: keys,
-        chosen: chosen !== null && chosen < rows.length ? chosen : null,
-        pick: (word) => go({ word }),
-        name: t("lines"),
-      }),
-    ),
+    missing(store, `${part}.weights`) ??
+      h(
+        "div.pair",
+        null,
+        picture({
+          id: "head-weights",
+          matrix,
+          labels: { rows, columns: keys },
+          name: t("matrix-weights"),
+          chosen: [i, null],
+          most: 1,
+          pick: (a, b) => {
+            go({ i: a, j: b });
+            if (head !== "mean") follow(`${part}.weights`, head, a, b);
+          },
+        }),
+        lines({
+          matrix,
+          left: rows,
+          right: keys,
+          chosen: chosen !== null && chosen < rows.length ? chosen : null,
+          pick: (word) => go({ word }),
+          name: t("lines"),
+        }),
+      ),
   );
 }
 
+// The overview, with the small picture of the head that is looked at pressed.
+function pressed(all, { part, head }) {
+  for (const each of all.querySelectorAll(".small"))
+    each.setAttribute("aria-pressed", String(each.dataset.head === `${part}.${head}`));
+  return all;
+}
+
 // Every layer by head: a small picture and the mean entropy of its rows.
-function overview(store, chosen) {
+function overview(store) {
   const groups = new Map();
   for (const part of attentions(store.document)) {
     const { stack, block } = parsed(part);
@@ -81,17 +93,16 @@ function overview(store, chosen) {
           "div",
           null,
           h("h4", null, kindOf(parts[0])),
-          parts.map((part) => ofLayer(store, part, chosen)),
+          parts.map((part) => ofLayer(store, part)),
         ),
       ),
     ),
   );
 }
 
-function ofLayer(store, part, chosen) {
-  const each = range(heads(store.document, part)).map((head) =>
-    small(store, part, head, part === chosen.part && head === chosen.head),
-  );
+function ofLayer(store, part) {
+  const each =
+    missing(store, `${part}.weights`) ?? range(heads(store.document, part)).map((head) => small(store, part, head));
   return h("div.layer", null, h("span.hint", null, t("layer-number", { number: (parsed(part).layer ?? 0) + 1 })), each);
 }
 
@@ -104,7 +115,7 @@ export function meanEntropy(matrix) {
   return sum(range(matrix.rows).map((i) => entropy(matrix.row(i)))) / matrix.rows;
 }
 
-function small(store, part, head, chosen) {
+function small(store, part, head) {
   const matrix = store.matrix(`${part}.weights`, head);
   const spread = written(meanEntropy(matrix));
   const words = t("small-head", { part: named(part), number: head + 1, entropy: spread });
@@ -112,7 +123,7 @@ function small(store, part, head, chosen) {
     "button.small",
     {
       type: "button",
-      "aria-pressed": String(chosen),
+      "data-head": `${part}.${head}`,
       "aria-label": words,
       title: words,
       onclick: () => go({ part, head }),
@@ -159,10 +170,7 @@ function without(store, { part, head }) {
     null,
     h("h3", null, t("without")),
     h("p.hint", null, t("without-words"), " ", t(`without-${store.document.kind}`)),
-    rows.length > 0 && [
-      map(store),
-      table([t("head"), t("delta-log-prob"), t(heading)], rows, { label: t("without") }),
-    ],
+    rows.length > 0 && [map(store), table([t("head"), t("delta-log-prob"), t(heading)], rows, { label: t("without") })],
     button,
     answered("ablation", { part, head }, switchedOff),
   );
@@ -234,7 +242,7 @@ function history(store, { head }) {
       null,
       facts.map(([key, value]) => h("div", null, h("dt", null, t(key)), h("dd", null, written(value)))),
     ),
-    cross && crossThen(cross, at, src, head),
+    cross ? crossThen(cross, at, src, head) : at.cross && missing(store, at.cross),
   );
 }
 

@@ -7,7 +7,8 @@ import { go, state } from "../state.js";
 import { t } from "../words.js";
 import { topTen } from "./decoding.js";
 
-export function language({ document: { steps, tgt, src } }) {
+export function language(store) {
+  const { steps, tgt, src } = store.document;
   const inputs = tgt.inputs.length ? tgt.inputs : src.tokens;
   const place = Math.min(state().step ?? steps.length - 1, steps.length - 1);
   const step = steps[place];
@@ -43,7 +44,7 @@ export function language({ document: { steps, tgt, src } }) {
           tgt.outputs[place] &&
             h("div", null, h("dt", null, t("next-in-text")), h("dd.data", null, label(tgt.outputs[place]))),
         ),
-      step && topTen(step.top, step.chosen),
+      step && topTen(store, step.top, step.chosen, place),
     ),
   ];
 }

@@ -4,6 +4,7 @@ import { select, tokenChoice } from "../choices.js";
 import { data, h, math, svg, table } from "../dom.js";
 import { equation } from "../equations.js";
 import { follow, number } from "../follow.js";
+import { missing } from "../left.js";
 import { picture } from "../matrix.js";
 import { named, parsed, rowsOf } from "../naming.js";
 import { largest, percent, range, sum, written } from "../numbers.js";
@@ -19,7 +20,7 @@ export function insideLayers(store) {
   ];
   const stem = stems.includes(state().stem) ? state().stem : stems[0];
   const blocks = ["self_attention", "cross_attention", "feed_forward"].filter((block) =>
-    store.has(`${stem}.${block}_residual.output`),
+    document.parts.some((part) => part.name === `${stem}.${block}_residual`),
   );
   const block = blocks.includes(state().sublayer) ? state().sublayer : blocks[0];
   const words = rowsOf(document, stem);
@@ -48,8 +49,9 @@ export function insideLayers(store) {
       ),
       tokenChoice("choose-token", t("token"), words, i, (place) => go({ i: place })),
     ),
-    addAndNorm(store, `${stem}.${block}`, words, i),
-    store.has(`${stem}.feed_forward.activated`) && feedForward(store, `${stem}.feed_forward`, words, i),
+    missing(store, `${stem}.${block}_residual.output`) ?? addAndNorm(store, `${stem}.${block}`, words, i),
+    blocks.includes("feed_forward") &&
+      (missing(store, `${stem}.feed_forward.inner`) ?? feedForward(store, `${stem}.feed_forward`, words, i)),
     journey(store, words, parsed(stem).stack, i),
   ];
 }
@@ -186,7 +188,9 @@ function feedForward(store, block, words, i) {
 function journey(store, words, stack, i) {
   const residuals = store.document.parts
     .filter((part) => part.kind === "residual" && parsed(part.name).stack === stack)
-    .map((part) => part.name);
+    .map((part) => part.name)
+    .filter((name) => store.has(`${name}.sum`) && store.has(`${name}.output`));
+  if (!residuals.length) return null;
   const steps = residuals.map((name) => {
     const [before, after] = [store.matrix(`${name}.input`).row(i), store.matrix(`${name}.output`).row(i)];
     const dot = sum(before.map((value, d) => value * after[d]));

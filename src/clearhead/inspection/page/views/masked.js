@@ -77,7 +77,7 @@ export function masked(store) {
         h("div", null, h("dt", null, t("entropy")), h("dd", null, t("nats", { value: written(step.entropy) }))),
         h("div", null, h("dt", null, t("masked-in-text")), h("dd.data", null, label(src.tokens[place]))),
       ),
-      topTen(step.top, step.chosen, t("masked-top")),
+      topTen(store, step.top, step.chosen, place, t("masked-top")),
     ),
     transform(store),
   ];

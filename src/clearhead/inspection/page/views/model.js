@@ -3,6 +3,7 @@
 import { behind, data, h, math, table } from "../dom.js";
 import { equation } from "../equations.js";
 import { figure, layers } from "../figure.js";
+import { leftOut } from "../left.js";
 import { named, parsed } from "../naming.js";
 import { whole } from "../numbers.js";
 import { go, state } from "../state.js";
@@ -49,6 +50,7 @@ function overall(store) {
     null,
     h("h3", null, t("model-overall")),
     h("p.hint", null, t("model-open")),
+    leftOut(store),
     h(
       "dl.pairs",
       null,
@@ -76,9 +78,12 @@ const VIEWS = {
   positions: "tokens",
   sum: "tokens",
   segments: "tokens",
+  ngrams: "tokens",
   transform: "masked",
   recurrent: "recurrent",
   recurrent_attention: "recurrent",
+  pooling: "classifier",
+  pooler: "classifier",
   labels: "classifier",
 };
 

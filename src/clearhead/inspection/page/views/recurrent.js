@@ -4,6 +4,7 @@ import { select } from "../choices.js";
 import { data, h, math } from "../dom.js";
 import { follow } from "../follow.js";
 import { lines } from "../lines.js";
+import { missing } from "../left.js";
 import { picture } from "../matrix.js";
 import { labels, rowsOf } from "../naming.js";
 import { entropy, range, sum, written } from "../numbers.js";
@@ -15,13 +16,7 @@ const INSIDE = ["input_gate", "forget_gate", "output_gate", "reset_gate", "updat
 
 export function recurrent(store) {
   const { document } = store;
-  const units = [
-    ...new Set(
-      Object.keys(document.tensors)
-        .filter((name) => name.endsWith(".hidden"))
-        .map((name) => name.replace(/\.hidden$/, "")),
-    ),
-  ];
+  const units = document.parts.filter((part) => part.kind === "recurrent").map((part) => part.name);
   const unit = units.includes(state().unit) ? state().unit : units[0];
   return [
     h("p.lead", null, t("recurrent-lead")),
@@ -38,7 +33,8 @@ export function recurrent(store) {
         ),
       ),
     unit && gates(store, unit),
-    store.has("attention.weights") && attends(store),
+    document.parts.some((part) => part.kind === "recurrent_attention") &&
+      (missing(store, "attention.weights") ?? attends(store)),
     combined(store),
   ];
 }
@@ -57,7 +53,7 @@ function unitName(unit) {
 function gates(store, unit) {
   const words = rowsOf(store.document, unit);
   const found = INSIDE.filter((what) => store.has(`${unit}.${what}`));
-  const cell = found.includes("cell") ? "lstm" : found.includes("reset_gate") ? "gru" : "elman";
+  const { cell } = store.document.config;
   return h(
     "section.card",
     null,
@@ -67,6 +63,7 @@ function gates(store, unit) {
     h(
       "div.pair",
       null,
+      missing(store, `${unit}.candidate`, `${unit}.hidden`),
       found.map((what) =>
         picture({
           id: `gate-${what}`,
@@ -84,8 +81,8 @@ function gates(store, unit) {
 
 const CELLS = {
   lstm: ["i, f, o = σ(W x_t + U h_{t−1} + b)", "c_t = f c_{t−1} + i g", "h_t = o tanh(c_t)"],
-  gru: ["r, z = σ(W x_t + U h_{t−1} + b)", "n = tanh(W x_t + r (U h_{t−1} + b))", "h_t = (1 − z) n + z h_{t−1}"],
-  elman: ["h_t = tanh(W x_t + U h_{t−1} + b)"],
+  gru: ["r, z = σ(W x_t + U h_{t−1} + b)", "n = tanh(W x_t + r (U h_{t−1}) + b)", "h_t = (1 − z) n + z h_{t−1}"],
+  rnn: ["h_t = tanh(W x_t + U h_{t−1} + b)"],
 };
 
 function attends(store) {
@@ -145,6 +142,7 @@ function combined(store) {
         matrix,
         labels: { rows: labels(store.document.tgt.inputs) },
         name: t("combined"),
+        pick: (i, d) => follow("decoder.combined", i, d),
         cell: 12,
       }),
     )

@@ -5,6 +5,7 @@ import { data, h, math, table } from "../dom.js";
 import { below } from "../equations.js";
 import { follow } from "../follow.js";
 import { picture } from "../matrix.js";
+import { missing } from "../left.js";
 import { label, labels } from "../naming.js";
 import { cosine, range } from "../numbers.js";
 import { go, state } from "../state.js";
@@ -12,10 +13,11 @@ import { t } from "../words.js";
 
 export function tokens(store) {
   const { document } = store;
+  const there = (name) => document.parts.some((part) => part.name === name);
   const sides = [
     ["src", t("source"), document.src.tokens],
     ["tgt", t("target"), document.tgt.inputs],
-  ].filter(([side, , list]) => list.length && (store.has(`${side}_input`) || side === "src"));
+  ].filter(([side, , list]) => list.length && (side === "src" || there(`${side}_input`)));
   const side = sides.find(([each]) => each === state().side) ?? sides[0];
   return [
     h("p.lead", null, t("tokens-lead")),
@@ -95,7 +97,9 @@ function vectors(store, side, list) {
     h("h3", null, t("embedding-title")),
     h("p.hint", null, t("embedding-words")),
     h("p.formula", null, math(`x = ${below(store.document.config, (each) => store.has(`${side}_${each}`))}`)),
+    missing(store, `${side}_embedding`),
     strip(`${side}_embedding`),
+    strip(`${side}_ngrams`),
     strip(`${side}_segments`),
     strip(`${side}_positions`),
     strip(`${side}_input`),
