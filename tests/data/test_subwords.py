@@ -126,16 +126,17 @@ def test_it_is_a_function_of_seed_epoch_row_and_side_alone():
 
 
 def test_a_row_that_would_be_too_long_stays_as_it_is():
-    whole, whole_lengths = rows_of(BPE)
-    free, free_lengths, _ = cut(BPE, 0.5)
-    limit = int(np.sort(free_lengths)[-2])
-    ids, lengths, columns = cut(BPE, 0.5, longest=limit)
+    texts = ["translate the translations", "나는 선생님입니다"]
+    whole, whole_lengths = rows_of(BPE, texts)
+    free, free_lengths, _ = cut(BPE, 0.5, texts=texts)
+    limit = int(free_lengths.min())
+    assert (free_lengths > whole_lengths).all() and (free_lengths > limit).sum() == 1
+    ids, lengths, columns = cut(BPE, 0.5, longest=limit, texts=texts)
     for row in range(len(ids)):
         too_long = free_lengths[row] > limit
         expected = whole[row, : whole_lengths[row]] if too_long else free[row, : free_lengths[row]]
         assert ids[row, : lengths[row]].tolist() == expected.tolist()
         assert not too_long or columns[row, : lengths[row]].tolist() == list(range(lengths[row]))
-    assert (free_lengths > limit).sum() == 1
 
 
 def test_segments_and_labels_go_along():
