@@ -82,7 +82,7 @@ def test_two_texts_are_read_as_in_training(runs):
     long, short = "the animal did not cross the street", "it was"
     twos = [(short, "나는"), (long, short), (short, long), (long, long), (short, "")]
     given = [{"text": first, "text_pair": second} for first, second in twos]
-    with pytest.warns(UserWarning, match="more than the 13"):
+    with pytest.warns(UserWarning, match="cut to the 13"):
         found = pipe([*given, {"text": short}, short], top_k=None)
     assert found[-1] == [pytest.approx(each) for each in found[-2]]
     for (first, second), said in zip(twos, found):
@@ -168,7 +168,7 @@ def test_any_iterable_a_file_and_progress(runs, tmp_path):
 def test_a_long_text_is_cut_with_a_warning_or_refused(runs):
     pipe = pipeline("text-classification", runs / "classification")
     long = " ".join(TEXTS)
-    with pytest.warns(UserWarning, match="text 2: .* more than the 14"):
+    with pytest.warns(UserWarning, match="text 2: .* cut to the 14"):
         found = pipe(["it", long])
     assert found[0] == pytest.approx(pipe("it")[0])
     with pytest.raises(CorpusError) as caught:
@@ -186,6 +186,7 @@ def test_generated_text(runs):
     assert len({each["generated_text"] for each in several}) > 1 and len(several) == 3
     (whole,) = pipe("the animal", max_new_tokens=5, return_full_text=False)
     end = whole["generated_text"][1:3]
+    assert pipe("the animal", max_new_tokens=5, return_full_text=False, stop=f"{end}☃") == [whole]
     (cut,) = pipe("the animal", max_new_tokens=5, return_full_text=False, stop=end)
     assert cut["generated_text"] == whole["generated_text"].partition(end)[0]
 
@@ -278,7 +279,10 @@ def test_features_are_a_vector_a_token(runs):
             ConfigError,
             "one cont",
         ),
-        ("text-generation", "language-model", {"num_return_sequences": 0}, ConfigError, "n_best = 0"),
+        ("text-generation", "language-model", {"num_return_sequences": 0}, ConfigError, "num_return_sequences = 0"),
+        ("text-generation", "language-model", {"max_new_tokens": 0}, ConfigError, "max_new_tokens = 0"),
+        ("text-classification", "classification", {"top_k": "all"}, ConfigError, "top_k = 'all'"),
+        ("fill-mask", "masked-language-model", {"top_k": 0}, ConfigError, "top_k = 0"),
         ("text-generation", "language-model", {"max_length": 3}, UsageError, "max_new_tokens"),
         ("text-classification", "classification", {"long_texts": "split"}, ConfigError, "long_texts = 'split': cut or"),
         ("text-classification", "classification", {"batch_size": 3}, UsageError, "top_k, long_texts"),

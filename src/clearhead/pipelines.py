@@ -180,6 +180,7 @@ class _Generation:
         stop: str | Sequence[str] = (),
         **options: Any,
     ) -> list[list[Result]]:
+        _check_positive(max_new_tokens=max_new_tokens, num_return_sequences=num_return_sequences)
         sampling = num_return_sequences > 1 if do_sample is None else do_sample
         if num_return_sequences > 1 and not sampling:
             problem = "without do_sample there is one continuation"
@@ -215,6 +216,8 @@ class _Classification:
     def __call__(
         self, texts: Sequence[Text], first: int = 1, top_k: int | None = 1, long_texts: str = "cut"
     ) -> list[list[Result]]:
+        if top_k is not None:
+            _check_positive(top_k=top_k)
         log_probs = torch.zeros(len(texts), len(self.labels), dtype=torch.float64)
         for reader, share in self.readers:
             for rows, ids, mask, segments in reader.read(texts, long_texts, first):
@@ -243,6 +246,7 @@ class _MaskFilling:
         self.reader = Reader(run.model, self.tokenizer, run.config.data.max_tokens, device, precision)
 
     def __call__(self, texts: Sequence[str], first: int = 1, top_k: int = 5) -> list[list[Any]]:
+        _check_positive(top_k=top_k)
         rows = [self._row(text, line) for line, text in enumerate(texts, first)]
         found: list[list[Any]] = [[] for _ in texts]
         for places, ids, mask in self.reader.batches(rows):
@@ -292,6 +296,17 @@ class _Features:
             for row, vectors, real in zip(rows, hidden, mask.cpu()):
                 found[row] = [vectors[real].tolist()]
         return found
+
+
+def _check_positive(**options: Any) -> None:
+    """Check that options that count something do.
+
+    Raises:
+        ConfigError: one does not.
+    """
+    for key, value in options.items():
+        if type(value) is not int or value < 1:
+            raise ConfigError("bad-value", where="pipeline", key=key, value=value, problem="a whole number above 0")
 
 
 def _is_pair(text: Any) -> bool:
@@ -345,10 +360,10 @@ class Reader:
         lengths = np.array([list(map(len, side)) for side in (one, other)])
         for line, tokens, limit in zip(count(first), lengths.sum(axis=0).tolist(), room.tolist()):
             if tokens > limit:
-                error = CorpusError("text-too-long", line=line, tokens=tokens, limit=limit)
                 if long_texts != "cut":
-                    raise error
-                warnings.warn(error.message(), stacklevel=2)
+                    raise CorpusError("text-too-long", line=line, tokens=tokens, limit=limit)
+                said = CorpusError("text-cut", line=line, tokens=tokens, limit=limit)
+                warnings.warn(said.message(), stacklevel=2)
         kept = np.stack([*fitted(lengths[0], lengths[1], room), between]).T.tolist()
         bos, eos = tokenizer.bos_id, tokenizer.eos_id
         rows = [[bos, *a[:m], *[eos] * gap, *b[:n], eos] for a, b, (m, n, gap) in zip(one, other, kept)]

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tokenizers
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from clearhead.config import TokenizerConfig
 from clearhead.data.subwords import SubwordDropout
 from clearhead.data.texts import TextBatch
 from clearhead.errors import ConfigError
+from clearhead.text.foreign import ForeignTokenizer
 from clearhead.text.subwords import parts_of_tokens
 from clearhead.text.tokenizer import Tokenizer
 
@@ -52,6 +54,13 @@ def test_each_token_is_the_two_that_it_consists_of(tokenizer):
     for whole in made:
         left, right = parts[whole]
         assert tokenizer.token_text(left) + tokenizer.token_text(right) == tokenizer.token_text(whole)
+
+
+@pytest.mark.parametrize("tokenizer", [BPE, UNIGRAM], ids=["bpe", "unigram"])
+def test_tokens_of_a_tokenizer_from_elsewhere_consist_of_the_same(tokenizer):
+    library = tokenizers.Tokenizer.from_str(tokenizer.to_json())
+    foreign = ForeignTokenizer.make(library, tokenizer.roles(), tokenizer.vocabulary_size, {})
+    assert np.array_equal(parts_of_tokens(foreign), parts_of_tokens(tokenizer))
 
 
 def test_a_unigram_token_consists_of_the_likeliest_two():

@@ -85,6 +85,7 @@ def test_what_is_made_scores_what_it_was_made_with(generator):
 
 def test_continuations_are_scored_by_the_tokens_that_they_add(generator):
     texts = [" tired", " cross the street", " 갑니다"]
+    assert generator.score_continuations("it was", []) == []
     found = generator.score_continuations("it was", texts)
     for text, score in zip(texts, found):
         before = generator.tokenizer.encode("it was")

@@ -256,6 +256,8 @@ class Generator:
             CorpusError: both together are longer than the model's positions.
         """
         rows = [[*start, *ids] for ids in continuations]
+        if not rows:
+            return []
         longest = max(map(len, rows))
         if longest - 1 > self.model.max_positions:
             raise CorpusError("prompt-too-long", tokens=longest, limit=self.model.max_positions)

@@ -21,7 +21,8 @@ def parts_of_tokens(tokenizer: AnyTokenizer) -> np.ndarray:
     Raises:
         ConfigError: no token of this vocabulary consists of two others.
     """
-    model: dict[str, Any] = json.loads(tokenizer.to_json())["model"]
+    content = json.loads(tokenizer.to_json())
+    model: dict[str, Any] = content.get("tokenizer", content)["model"]  # the library's own format, whoever it is from
     halves = {"BPE": _of_merges, "Unigram": _of_pieces}.get(model["type"], lambda model: {})(model)
     if not halves:
         raise ConfigError("nothing-to-split")
