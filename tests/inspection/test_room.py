@@ -71,6 +71,7 @@ def test_bytes_that_two_tensors_share_are_counted_once():
     one = pack({"src_input": x})[1]
     table, blob, left = pack({"src_input": x, "src_embedding": x}, len(one) + 300)
     assert set(table) == {"src_input", "src_embedding"} and left == [] and blob == one
+    assert pack({"src_input": x}, len(one) - 10)[0] == {}
 
 
 @pytest.mark.parametrize("in_file", [1, 2])

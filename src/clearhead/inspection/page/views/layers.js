@@ -49,9 +49,9 @@ export function insideLayers(store) {
       ),
       tokenChoice("choose-token", t("token"), words, i, (place) => go({ i: place })),
     ),
-    missing(store, `${stem}.${block}_residual.output`) ?? addAndNorm(store, `${stem}.${block}`, words, i),
-    blocks.includes("feed_forward") &&
-      (missing(store, `${stem}.feed_forward.inner`) ?? feedForward(store, `${stem}.feed_forward`, words, i)),
+    missing(store, `${stem}.${block}_residual.output`, `${stem}.feed_forward.inner`),
+    store.has(`${stem}.${block}_residual.output`) && addAndNorm(store, `${stem}.${block}`, words, i),
+    store.has(`${stem}.feed_forward.activated`) && feedForward(store, `${stem}.feed_forward`, words, i),
     journey(store, words, parsed(stem).stack, i),
   ];
 }
