@@ -496,6 +496,13 @@ def test_another_head_leaves_the_rest_as_it_stands(show):
     bare = """[...document.querySelectorAll('main canvas')].filter((each) =>
       each.getContext('2d').getImageData(0, 0, each.width, each.height).data.every((value) => value === 0)).length"""
     assert tab.run("document.querySelectorAll('main canvas').length") > 9 and tab.run(bare) == 0
+    tab.run("""for (const [id, value] of [['choose-query', '2'], ['choose-head', '3']]) {
+      const field = document.getElementById(id);
+      field.value = value;
+      field.dispatchEvent(new Event('change'));
+    }""")  # the second before what the first made anew has been painted
+    tab.wait("document.documentElement.dataset.painted === 'true'")
+    assert tab.run(bare) == 0
     go(tab, "view=heads&head=2")
     pressed = "[...document.querySelectorAll('.small[aria-pressed=true]')].map((each) => each.dataset.head)"
     assert tab.run(pressed) == ["encoder.layers.0.self_attention.2"]
