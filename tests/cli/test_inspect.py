@@ -87,6 +87,14 @@ def test_a_committee_is_looked_at_member_by_member(inspected, tmp_path):
     assert [each["name"] for each in committee["members"]] == ["ngrams", "gru"] and len(document["compare"]) == 1
     assert [each["prob"] for each in committee["labels"] if each["label"] == "POSITIVE"] == [pytest.approx(expected)]
     assert document["compare"][0]["labels"] == committee["members"][1]["labels"] and document["left_out"] == []
+    assert inspected(COMMITTEE, text, "--html", str(page), "--other", "정말 지루하다")[0] == 0
+    found = re.search(r'<script type="application/json" id="document">(.*?)</script>', page.read_text(encoding="utf-8"))
+    beside = json.loads(found[1])["document"]["compare"]
+    assert [(each["run"]["name"], each["src"]["text"]) for each in beside] == [
+        ("gru", text),
+        ("ngrams", "정말 지루하다"),
+        ("gru", "정말 지루하다"),
+    ]
 
 
 def test_a_committees_members_must_agree_on_the_labels(inspected, tmp_path):
