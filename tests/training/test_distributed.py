@@ -116,7 +116,7 @@ def test_the_shares_of_all_processes_make_up_the_batch(corpus):
         assert sorted(numbers) == list(range(len(numbers))), "each piece has its own dropout"
         counted = [piece.batch for pieces in shares for piece in pieces if piece.counts]
         assert sum(int(batch.tgt_mask.sum()) for batch in counted) == training.task.count(
-            training.task.corpora.train, indexes
+            training.task.corpora.train, indexes, 0
         )
         assert sum(len(batch.src) for batch in counted) == len(indexes)
 
