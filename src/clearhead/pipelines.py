@@ -32,7 +32,7 @@ from clearhead.decoding.translator import Translator
 from clearhead.device import Device, choose_device
 from clearhead.errors import ConfigError, CorpusError, UsageError
 from clearhead.interop.load import load
-from clearhead.runs.committee import members
+from clearhead.runs.committee import agree, members
 from clearhead.text.corpus import read_lines
 from clearhead.text.foreign import AnyTokenizer
 from clearhead.text.masked import ANY_MASK, MASKS, decode_masked, encode_masked
@@ -206,10 +206,8 @@ class _Classification:
         for member, share in members(path):
             run = load(member, "classification")
             labels = run.config.model.labels  # type: ignore[union-attr]  # the task has a classifier
-            if self.readers and labels != self.labels:
-                known, found = (", ".join(names) for names in (self.labels, labels))
-                raise UsageError("unlike-labels", path=member, labels=found, expected=known)
-            self.labels = labels
+            self.labels = self.labels or labels
+            agree(member, labels, self.labels)
             reader = Reader(run.model, run.tokenizers.src, run.config.data.max_tokens, device, precision)
             self.readers.append((reader, share))
 

@@ -8,8 +8,9 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from clearhead.config.section import NonNegative, Positive, Probability, Section
 
+# More of either would be a config from elsewhere that is to cost memory, even without weights.
 Layers = Annotated[int, Field(gt=0, le=1000)]
-MaxPositions = Annotated[int, Field(gt=0, le=131_072)]  # a config from elsewhere is not to take all memory
+MaxPositions = Annotated[int, Field(gt=0, le=131_072)]
 Activation = Literal["relu", "gelu", "gelu-tanh", "silu", "swiglu"]
 Positions = Literal["sinusoidal", "sinusoidal-halves", "learned", "none", "counted", "normalised"]
 

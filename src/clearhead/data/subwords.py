@@ -6,6 +6,9 @@ import numpy as np
 
 from clearhead.data.randomness import derive_seed
 
+NEVER = np.uint64(2**64 - 1)
+"""The key of a token that is not split: a key is below a threshold that is at most this."""
+
 
 class SubwordDropout:
     """Splits tokens at random into the two that they consist of, and those again.
@@ -23,7 +26,7 @@ class SubwordDropout:
 
     def __init__(self, parts: np.ndarray, probability: float, seed: int, longest: int) -> None:
         self.parts = parts
-        self.threshold = np.uint64(min(int(probability * 2.0**64), 2**64 - 1))
+        self.threshold = np.uint64(min(int(probability * 2.0**64), int(NEVER)))
         self.seed = seed
         self.longest = longest
 
@@ -45,14 +48,9 @@ class SubwordDropout:
         keys = _mixed(_mixed(key + numbers.astype(np.uint64))[row] + column.astype(np.uint64))
         pieces, origins = self._split(ids[mask], keys)
         after = np.bincount(row[origins], minlength=len(ids))
-        too_long = after > self.longest
-        if too_long.any():
-            stays = too_long[row[origins]]
-            first = np.flatnonzero(np.diff(origins, prepend=-1))  # the first piece of each token
-            pieces[first] = np.where(stays[first], ids[mask], pieces[first])
-            keep = ~stays
-            keep[first] = True
-            pieces, origins = pieces[keep], origins[keep]
+        if (after > self.longest).any():
+            keys[after[row] > self.longest] = NEVER
+            pieces, origins = self._split(ids[mask], keys)
             after = np.bincount(row[origins], minlength=len(ids))
         out_mask = np.arange(after.max(initial=0)) < after[:, None]
         out, columns = np.full(out_mask.shape, pad_id, ids.dtype), np.zeros(out_mask.shape, np.int64)

@@ -11,7 +11,7 @@ from typing import Any
 from clearhead.errors import UsageError
 from clearhead.inspection.explanation import Explanation, Label
 from clearhead.inspection.inspector import Inspector
-from clearhead.runs.committee import members
+from clearhead.runs.committee import agree, members
 
 
 def inspector(
@@ -43,9 +43,7 @@ class CommitteeInspector:
         for each, _ in inspectors:
             if each.task != self.task:
                 raise UsageError("wrong-task", path=each.path, task=each.task, wanted=self.task)
-            if each.labels != self.first.labels:
-                known, own = (", ".join(names) for names in (self.first.labels, each.labels))
-                raise UsageError("unlike-labels", path=each.path, labels=own, expected=known)
+            agree(each.path, each.labels, self.first.labels)
 
     def document(
         self,

@@ -11,6 +11,7 @@ texts mend each other's errors. Each reads with its own tokenizer. Weights are t
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -18,7 +19,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from clearhead.config.reading import read_toml
 from clearhead.config.section import Section
-from clearhead.errors import ConfigError
+from clearhead.errors import ConfigError, UsageError
 
 COMMITTEE = "committee.toml"
 
@@ -60,3 +61,13 @@ def members(path: str | os.PathLike[str]) -> list[tuple[Path, float]]:
         raise ConfigError("bad-value", where=file, key=key, value=first["input"], problem=problem) from error
     weights = said.weights or (1.0,) * len(said.runs)
     return [(Path(os.path.normpath(folder / run)), weight / sum(weights)) for run, weight in zip(said.runs, weights)]
+
+
+def agree(path: Path, labels: Sequence[str], expected: Sequence[str]) -> None:
+    """Check that the member at ``path`` has the labels of the first one, in its order.
+
+    Raises:
+        UsageError: it has not.
+    """
+    if labels != expected:
+        raise UsageError("unlike-labels", path=path, labels=", ".join(labels), expected=", ".join(expected))

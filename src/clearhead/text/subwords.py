@@ -45,12 +45,9 @@ def _of_pieces(model: dict[str, Any]) -> dict[int, tuple[int, int]]:
     for whole, (id, _) in pieces.items():
         if whole.startswith("<"):  # special tokens and bytes; a "<" of the text is a piece by itself
             continue
-        splits = [(pieces[whole[:i]], pieces[whole[i:]]) for i in range(1, len(whole)) if _both(pieces, whole, i)]
+        cuts = ((whole[:i], whole[i:]) for i in range(1, len(whole)))
+        splits = [(pieces[left], pieces[right]) for left, right in cuts if left in pieces and right in pieces]
         if splits:
             (left, _), (right, _) = max(splits, key=lambda split: split[0][1] + split[1][1])
             halves[id] = left, right
     return halves
-
-
-def _both(pieces: dict[str, tuple[int, float]], whole: str, i: int) -> bool:
-    return whole[:i] in pieces and whole[i:] in pieces
