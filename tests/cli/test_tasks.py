@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from clearhead import pipeline
-from clearhead.cli import run
+from clearhead.cli import labelling, run
 from clearhead.cli.evaluate import LabelledFile
 from clearhead.cli.gain import score_row
 from clearhead.cli.labelling import source_of
@@ -154,6 +154,10 @@ def test_two_texts_are_classified_together(corpus, monkeypatch, capfdbinary):
         output = capfdbinary.readouterr()
         assert json.loads(output.out)["runs"][0]["scores"]["accuracy"] == right / len(twos)
         assert output.err.startswith(b"clearhead: text ")
+    monkeypatch.setattr(labelling, "WARNINGS", 2)
+    assert run(["evaluate", str(folder), f"--tsv={corpus}/twos.tsv", "--format=json"]) == 0
+    *named, counted = [line for line in capfdbinary.readouterr().err.decode().splitlines() if "clearhead: " in line]
+    assert len(named) == 2 and counted == f"clearhead: {len(twos) - 2} more like these"
     stdin(monkeypatch, "".join(f"{one}\t{other}\n" for one, other, _ in twos))
     assert run(["classify", str(folder), "--pairs", "--top-k=2", "--format=json"]) == 0
     output = capfdbinary.readouterr()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from clearhead.errors import ClearheadError, ConfigError, MachineError, RunError
 from clearhead.interop.hub import model_folder
 from clearhead.interop.huggingface import read_folder, write_folder
 from clearhead.models.build import build_model, named_weights
+from clearhead.pipelines import pipeline
 from clearhead.runs.faults import FaultsError
 from clearhead.runs.folder import RunFolder
 from clearhead.text.foreign import ForeignTokenizer
@@ -194,8 +196,17 @@ def test_without_a_network_a_name_is_one_clear_line(capfd, monkeypatch, tmp_path
     assert "nobody/nothing-of-the-kind" in caught.value.message("en") and "\n" not in caught.value.message("ko")
     assert run(["import", "nobody/nothing-of-the-kind", "--out", str(tmp_path / "x")]) == 5
     assert len(capfd.readouterr().err.splitlines()) == 1
-    with pytest.raises(UsageError):
-        model_folder("not a name / at all")
+    with pytest.raises(MachineError, match="nobody/nothing-of-the-kind"):
+        pipeline("fill-mask", "nobody/nothing-of-the-kind")
+
+
+def test_what_cannot_be_a_name_or_lies_in_a_folder_that_is_there_is_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+    for path in ("not a name / at all", "runs/mistyped", "./mistyped", "../mistyped", str(tmp_path / "x"), "runs"):
+        assert model_folder(path) == Path(path)
+    with pytest.raises(RunError, match="runs/mistyped"):
+        pipeline("fill-mask", "runs/mistyped")
 
 
 def test_without_huggingface_hub_a_name_is_answered_with_what_to_install(monkeypatch):

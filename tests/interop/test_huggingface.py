@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 
+import huggingface_hub
 import pytest
 import torch
 import transformers
@@ -23,6 +24,7 @@ from clearhead.data.batch import Batch
 from clearhead.decoding.greedy import greedy_search
 from clearhead.decoding.problem import Problem, pad_prefixes
 from clearhead.decoding.translator import Translator
+from clearhead.errors import UsageError
 from clearhead.interop.huggingface import read_folder, write_folder
 from clearhead.models.build import build_model, load_weights, make_model, named_weights
 from clearhead.pipelines import pipeline
@@ -321,11 +323,31 @@ def test_filled_masks_come_in_the_shapes_that_their_pipeline_gives(folders, name
         assert all(each["sequence"].count(f" {mask}") < 2 and "  " not in each["sequence"] for each in fillings)
 
 
-def test_features_come_in_the_shapes_that_their_pipeline_gives(folders):
-    theirs = their_pipeline("feature-extraction", folders("bert"))
-    ours = pipeline("feature-extraction", folders("bert")[0], device="cpu")
+@pytest.mark.parametrize("name", ["bert", "bert-masked", "roberta-classifier"])
+def test_features_come_in_the_shapes_that_their_pipeline_gives(folders, name):
+    path, model = folders(name)
+    theirs = their_pipeline("feature-extraction", (path, model.base_model))
+    ours = pipeline("feature-extraction", path, device="cpu")
     for given in (TEXTS[0], TEXTS[:2]):
         same_shape(ours(given), theirs(given))
+
+
+def test_an_encoder_without_a_head_fills_no_masks(folders):
+    with pytest.raises(UsageError, match="BertForMaskedLM"):
+        pipeline("fill-mask", folders("bert")[0], device="cpu")
+
+
+def test_a_model_in_the_hubs_cache_is_used_by_its_name(tmp_path, monkeypatch):
+    models = {"someone/small": ("fill-mask", "bert-masked"), "classifier": ("text-classification", "bert-classifier")}
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    for name, (task, theirs) in models.items():
+        cached = tmp_path / f"models--{name.replace('/', '--')}"
+        path = cached / "snapshots" / ("0" * 40)
+        write_theirs(path, theirs)
+        (cached / "refs").mkdir()
+        (cached / "refs" / "main").write_text("0" * 40)
+        by_name, by_path = (pipeline(task, given, device="cpu") for given in (name, path))
+        assert by_name("the [MASK] sees") == by_path("the [MASK] sees")
 
 
 # --- what real folders look like ----------------------------------------------------------------------------------

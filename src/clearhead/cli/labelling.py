@@ -21,6 +21,9 @@ from clearhead.runs.folder import RunFolder
 from clearhead.text.corpus import LostPairs, Pair, read_pairs
 from clearhead.version import __version__
 
+WARNINGS = 10
+"""So many texts that were cut are named; the others are counted."""
+
 
 @dataclass(frozen=True)
 class Labelling:
@@ -66,7 +69,7 @@ def label_run(run: Path, test: LabelledFile, device: str) -> Labelling:
     twos = source.second_column is not None
     texts = [{"text": pair.src, "text_pair": pair.tgt} if twos else pair.src for pair in pairs]
     began = time.perf_counter()
-    with warnings_as_lines():
+    with warnings_as_lines(most=WARNINGS):
         said = [numbers[result["label"]] for result in pipe(texts, on_progress=counter(len(pairs), "texts"))]
     seconds = time.perf_counter() - began
     right = [numbers[pair.label] for pair in pairs]

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
+from clearhead.errors import UsageError
 from clearhead.training.events import (
     Event,
     Finished,
@@ -127,9 +128,19 @@ def clock(seconds: float) -> str:
 
 
 @contextmanager
-def warnings_as_lines() -> Iterator[None]:
-    """Let each warning of the package be one line on stderr."""
+def warnings_as_lines(most: int = sys.maxsize) -> Iterator[None]:
+    """Let each warning of the package be one line on stderr; after ``most`` of them the others are only counted."""
+    said = 0
+
+    def say(message: Warning | str, *_: object, **__: object) -> None:
+        nonlocal said
+        said += 1
+        if said <= most:
+            print(f"clearhead: {message}", file=sys.stderr)
+
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = lambda message, *_, **__: print(f"clearhead: {message}", file=sys.stderr)
+        warnings.showwarning = say
         yield
+    if said > most:
+        print(f"clearhead: {UsageError('more-warnings', more=said - most).message()}", file=sys.stderr)

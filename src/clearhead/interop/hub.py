@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from clearhead.errors import MachineError, UsageError
@@ -10,18 +11,26 @@ from clearhead.errors import MachineError, UsageError
 FILES = ("*.json", "*.safetensors", "vocab.txt", "merges.txt", "*.spm")
 """What is fetched: never a pickle, never a program."""
 
+NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+"""A model, or its owner and the model."""
 
-def model_folder(name: str) -> Path:
+
+def model_folder(name: str | os.PathLike[str]) -> Path:
     """Return the folder of a model: ``name`` itself where it is one, else where the Hub's cache has it.
 
-    A model that is not in the cache yet is fetched, unless HF_HUB_OFFLINE is set.
+    A model that is not in the cache yet is fetched, unless HF_HUB_OFFLINE is set. A ``pathlib.Path``, what lies in a
+    folder that is there, and what cannot be a model's name are returned as they are, for their reader to say what is
+    wrong.
 
     Raises:
         UsageError: neither a folder nor the name of a model; huggingface_hub is not installed.
         MachineError: the Hub cannot be reached, or does not give it out.
     """
-    if os.path.isdir(name) or name.startswith((".", os.sep)):
-        return Path(name)
+    path = Path(name)
+    if not isinstance(name, str) or path.exists() or not NAME.fullmatch(name):
+        return path
+    if path.parent.name and path.parent.is_dir():
+        return path
     try:
         from huggingface_hub import errors, snapshot_download
     except ImportError as error:

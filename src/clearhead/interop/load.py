@@ -8,6 +8,7 @@ from pathlib import Path
 
 from clearhead.config import with_overrides
 from clearhead.errors import UsageError
+from clearhead.interop.hub import model_folder
 from clearhead.interop.huggingface import read_folder
 from clearhead.runs.folder import FOREIGN, RUN
 from clearhead.runs.load import Loaded, load_run, loaded
@@ -21,14 +22,16 @@ def is_foreign(path: Path) -> bool:
 def load(path: str | os.PathLike[str], task: str | None, overrides: Sequence[str] = ()) -> Loaded:
     """Return the model of a run folder, or of a folder of Hugging Face's Transformers, for ``task``.
 
+    path: a folder, or as a string also a model's name on the Hugging Face Hub; see ``hub.model_folder``.
     task: None for whichever it is for; overrides: ``key=value`` in place of what the folder's config says.
 
     Raises:
         RunError: the folder is not whole; lists all that is wrong.
         ConfigError: an override is wrong.
-        UsageError: its model is for another task.
+        UsageError: its model is for another task; neither a folder nor a model's name.
+        MachineError: the Hub cannot be reached.
     """
-    path = Path(path)
+    path = model_folder(path)
     if not is_foreign(path):
         return load_run(path, task, overrides)
     found = read_folder(path)
