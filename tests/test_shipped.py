@@ -49,9 +49,8 @@ def test_it_is_as_good_as_its_card_says():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no corpora in {DATA}; CLEARHEAD_DATA names their folder")
-@pytest.mark.xfail(strict=True, reason="as good as the SVM, 87.5 %; 88.2 % would be significantly better (docs/log.md)")
-def test_it_is_significantly_better_than_an_svm():
-    assert accuracy_on_dev() >= 0.882
+def test_it_is_as_good_as_what_is_significantly_better_than_an_svm():
+    assert accuracy_on_dev() >= 0.882  # the SVM: 87.6; McNemar's test is in docs/evidence/sentiment
 
 
 @cache

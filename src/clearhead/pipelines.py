@@ -31,6 +31,7 @@ from clearhead.decoding.generator import Generator
 from clearhead.decoding.translator import Translator
 from clearhead.device import Device, choose_device
 from clearhead.errors import ConfigError, CorpusError, UsageError
+from clearhead.interop.hub import model_folder
 from clearhead.interop.load import load
 from clearhead.runs.committee import agree, members
 from clearhead.text.corpus import read_lines
@@ -128,13 +129,14 @@ def pipeline(task: str, model: Folder | None = None, device: str = "auto", preci
     Args:
         task: "translation" (or "translation_en_to_de"), "sentiment-analysis" or "text-classification",
             "text-generation", "fill-mask", "feature-extraction".
-        model: a run folder, or a folder of Hugging Face's Transformers; None for the one that comes with the package,
-            which "sentiment-analysis" has.
+        model: a run folder, a folder of Transformers, or a model's name on the Hugging Face Hub; None for the one that
+            comes with the package, which "sentiment-analysis" has.
         device, precision: see ``device.choose_device``.
 
     Raises:
-        UsageError: no such task; no model where none comes with the package.
-        RunError: the folder is not a whole run folder.
+        UsageError: no such task; a model of another one; no model where none comes with the package.
+        RunError: the folder is not whole.
+        MachineError: the Hub cannot be reached.
     """
     name = "translation" if re.fullmatch(r"translation_\w+_to_\w+", task) else task
     if name not in TASKS:
@@ -203,7 +205,7 @@ class _Classification:
     def __init__(self, path: Folder, device: str, precision: str) -> None:
         self.readers: list[tuple[Reader, float]] = []
         self.labels: tuple[str, ...] = ()
-        for member, share in members(path):
+        for member, share in members(model_folder(path)):
             run = load(member, "classification")
             labels = run.config.model.labels  # type: ignore[union-attr]  # the task has a classifier
             self.labels = self.labels or labels
@@ -240,6 +242,8 @@ class _MaskFilling:
 
     def __init__(self, path: Folder, device: str, precision: str) -> None:
         run = load(path, "masked-language-model")
+        if run.config.model.head != "masked":  # type: ignore[union-attr]  # the task has an encoder alone
+            raise UsageError("no-masked-head", path=path)
         self.tokenizer = run.tokenizers.src
         self.reader = Reader(run.model, self.tokenizer, run.config.data.max_tokens, device, precision)
 
@@ -280,17 +284,22 @@ class _MaskFilling:
 
 
 class _Features:
+    """What stands under the head, of a masked language model or a classifier: a vector for each token."""
+
     flat, listed_by, pairs = False, "", False
 
     def __init__(self, path: Folder, device: str, precision: str) -> None:
-        run = load(path, "masked-language-model")
+        run = load(path, None)
+        if run.config.task not in ("masked-language-model", "classification"):
+            wanted = "masked-language-model, classification"
+            raise UsageError("wrong-task", path=path, task=run.config.task, wanted=wanted)
         self.reader = Reader(run.model, run.tokenizers.src, run.config.data.max_tokens, device, precision)
 
     def __call__(self, texts: Sequence[str], first: int = 1, long_texts: str = "cut") -> list[list[Any]]:
         found: list[list[Any]] = [[] for _ in texts]
         for rows, ids, mask, _ in self.reader.read(texts, long_texts, first):
             with self.reader.device.autocast():
-                hidden = self.reader.model.encode(ids, mask).hidden.float().cpu()  # type: ignore[operator]
+                hidden = self.reader.model.body.encode(ids, mask).hidden.float().cpu()  # type: ignore[operator, union-attr]
             for row, vectors, real in zip(rows, hidden, mask.cpu()):
                 found[row] = [vectors[real].tolist()]
         return found

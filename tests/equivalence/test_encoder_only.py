@@ -45,12 +45,11 @@ def texts(lengths=(7, 3, 5)):
     return ids * mask, mask, (torch.arange(max(lengths)) > 2).long().expand_as(ids) * mask
 
 
-RUNS = {"longest": 3, "buckets": 50, "width": 4}
+RUNS = {"longest": 3, "buckets": 500, "min_count": 1}
 BODIES = {
     "encoder": EncoderConfig(**SMALL),
     "bag": BagConfig(d_model=16),
-    "bag of n-grams": BagConfig(d_model=16, ngrams=RUNS),
-    "lstm": RecurrentEncoderConfig(cell="lstm", d_model=16, ngrams=RUNS),
+    "lstm": RecurrentEncoderConfig(cell="lstm", d_model=16),
     "gru": RecurrentEncoderConfig(cell="gru", d_model=16, direction="forward"),
     "rnn": RecurrentEncoderConfig(cell="rnn", d_model=16, n_layers=1, direction="backward"),
 }
@@ -143,17 +142,15 @@ def test_a_pooling_that_does_not_go_with_the_body_is_refused(body, pooling):
         make_config({"task": "classification", "model": model})
 
 
-def test_a_bag_knows_no_order_but_that_of_its_n_grams():
-    model, (ids, mask, _) = classifier(BODIES["bag of n-grams"], pooling="mean", pooler=False), texts((6, 6))
-    assert not torch.allclose(model(ids, mask), model(ids.flip(1), mask), atol=1e-3)
-
-
 def test_n_grams_beside_the_body_are_a_bag_of_their_own():
-    model, (ids, mask, _) = classifier(BODIES["gru"], pooling="final", ngrams=RUNS), texts()
+    model, (ids, mask, _) = classifier(BODIES["gru"], pooling="final", ngram_evidence=RUNS), texts()
+    model.ngram_evidence.count([(ids, mask, torch.arange(len(ids)) % 2)])
     logits = model(ids, mask)
     assert torch.equal(logits, model(torch.where(mask, ids, 9), mask))
-    runs = [model.ngram_logits(ids[row : row + 1, :n])[0].sum(0) / n**0.5 for row, n in enumerate(mask.sum(1))]
-    model.ngram_logits = None
+    runs = [
+        model.ngram_evidence(ids[row, None, :n], mask[row, None, :n])[0].sum(0) for row, n in enumerate(mask.sum(1))
+    ]
+    model.ngram_evidence = None
     torch.testing.assert_close(logits - model(ids, mask), torch.stack(runs), atol=1e-5, rtol=1e-5)
 
 

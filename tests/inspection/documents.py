@@ -12,7 +12,6 @@ from clearhead.config import (
     ClassifierConfig,
     DecoderConfig,
     EncoderConfig,
-    NgramConfig,
     RecurrentEncoderConfig,
 )  # fmt: skip
 from clearhead.device import choose_device
@@ -77,7 +76,6 @@ BODIES = {
     "encoder": EncoderConfig(d_model=16, d_ff=32, n_heads=4, n_layers=2, max_positions=40),
     "recurrent": RecurrentEncoderConfig(d_model=16, n_layers=1),
     "bag": BagConfig(d_model=16),
-    "n-grams": BagConfig(d_model=16, ngrams=NgramConfig(longest=2, buckets=64, width=8)),
 }
 
 
@@ -129,7 +127,7 @@ def hidden(head="masked"):
 
 def committee():
     """Two classifiers that answer together."""
-    found = [classified("n-grams"), classified("encoder")]
+    found = [classified("bag", ngram_evidence={"longest": 2, "buckets": 64}), classified("encoder")]
     members = [
         {"name": name, "path": f"runs/{name}", "share": share, "labels": each["labels"]}
         for name, share, each in zip(("one", "other"), (0.75, 0.25), found)

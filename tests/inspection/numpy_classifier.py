@@ -9,7 +9,7 @@ import numpy as np
 from .numpy_model import NumpyStack
 from .numpy_recurrent import NumpyRecurrent
 
-PRIME, FACTOR = 2_147_483_629, 1_000_003
+PRIME, FACTOR, SECOND, MARK = 2_147_483_629, 1_000_003, 48_271, 69_621
 
 
 class NumpyClassifier(NumpyStack):
@@ -27,10 +27,10 @@ class NumpyClassifier(NumpyStack):
             bent = np.tanh(inner) if self.whole.pooler_activation == "tanh" else np.maximum(inner, 0)
             text = self.at("pooler.output", bent)
         logits = self.linear("w_label", text)
-        if "ngram_logits.weight" not in self.weights:
+        if "ngram_evidence.weight" not in self.weights:
             return self.at("labels.logits", logits)[0]
-        each = self.at("labels.ngrams", self.ngrams("ngram_logits", ids, self.whole.ngrams.longest))
-        logits = self.at("labels.linear", logits) + self.pooled(each, "root")
+        each = self.at("labels.ngrams", self.ngrams(ids, self.whole.ngram_evidence.longest))
+        logits = self.at("labels.linear", logits) + each.sum(axis=0)
         return self.at("labels.logits", logits)[0]
 
     def stack(self, ids):
@@ -47,25 +47,28 @@ class NumpyClassifier(NumpyStack):
 
     def vectors(self, ids):
         x = np.stack([self.weights["token_embedding.weight"][id] * math.sqrt(self.body.d_model) for id in ids])
-        x = self.at("src_embedding", x)
-        if "ngram_embedding.weight" in self.weights:
-            runs = self.at("src_ngrams", self.ngrams("ngram_embedding", ids, self.body.ngrams.longest))
-            x = self.at("src_input", x + runs)
-        return x
+        return self.at("src_embedding", x)
 
-    def ngrams(self, name, ids, longest):
-        """The vectors of the runs of 2 to ``longest`` tokens that end at each token, zeros standing in front."""
-        table, rows = self.weights[f"{name}.weight"], []
-        ids = [0] * (longest - 1) + list(ids)
+    def ngrams(self, ids, longest):
+        """What the runs of 1 to ``longest`` tokens that end at each token say, zeros standing in front."""
+        weight, evidence, marks = (self.weights[f"ngram_evidence.{name}"] for name in ("weight", "evidence", "mark"))
+        seen, rows, square, ids = set(), [], 0.0, [0] * (longest - 1) + list(ids)
         for end in range(longest, len(ids) + 1):
-            total = np.zeros(table.shape[1])
-            for length in range(2, longest + 1):
-                run = ids[end - length]
+            said = np.zeros(1 + weight.shape[1])
+            for length in range(1, longest + 1):
+                run = (ids[end - length] + 1) * FACTOR % PRIME
                 for size, token in enumerate(ids[end - length + 1 : end], 2):
                     run = (run * FACTOR + token + size) % PRIME
-                total = total + table[run % len(table)]
-            rows.append(self.weights[f"{name}.w_up.weight"] @ total)
-        return np.stack(rows)
+                mark = run * MARK % PRIME % 254 - 127
+                mark += mark >= 0
+                places = [run % len(marks), run * SECOND % PRIME % len(marks)]
+                place = next((each for each in places if marks[each, 0] == mark), None)
+                if place is not None and run not in seen:
+                    seen.add(run)
+                    said[1:] += weight[place] * evidence[place]
+                    square = square + evidence[place] ** 2
+            rows.append(said)
+        return self.weights["ngram_evidence.gain"] * np.stack(rows) / np.sqrt(np.append(1.0, square))
 
     def pooled(self, hidden, pooling):
         match pooling:

@@ -26,33 +26,47 @@ BODIES = {
     "bert": (EncoderConfig(**SIZES, dropout=0.0), "first"),
     "pre-norm": (EncoderConfig(**SIZES, norm="pre"), "mean"),
     "lstm": (Reads(d_model=16, n_layers=1), "final"),
-    "n-grams": (BagConfig(d_model=16, ngrams=NgramConfig(longest=2, buckets=64, width=8)), "mean"),
+    "bag": (BagConfig(d_model=16), "mean"),
 }
 CPU = choose_device("cpu")
 
 
 def classifier(name):
     body, pooling = BODIES[name]
-    config = ClassifierConfig(body=body, labels=LABELS, pooling=pooling)
-    return sharpened(build_model(config, 400, 400, seed=3), 3)
+    ngrams = NGRAMS if name == "bag" else NgramConfig()
+    config = ClassifierConfig(body=body, labels=LABELS, pooling=pooling, ngram_evidence=ngrams)
+    return read(sharpened(build_model(config, 400, 400, seed=3), 3))
 
 
-NGRAMS = NgramConfig(longest=3, buckets=64, width=8)
+def read(model):
+    """Let the n-grams have seen some texts, those of the looked at among them."""
+    if model.ngram_evidence is not None:
+        generator = torch.Generator().manual_seed(5)
+        ids = torch.randint(4, 400, (40, 12), generator=generator)
+        ids[::3, : len(IDS)] = torch.tensor(IDS)
+        labels = torch.randint(0, 3, (40,), generator=generator)
+        model.ngram_evidence.count([(ids, torch.ones_like(ids, dtype=torch.bool), labels)])
+    return model
+
+
+IDS = tokenizers().src.encode(TEXT)[:8]
+NGRAMS = NgramConfig(longest=3, buckets=700, min_count=1)
 WHOLE = {
     "bert": {"body": EncoderConfig(**SIZES), "pooling": "first"},
     "pre-norm, its pooler bent as DistilBERT's": {
         "body": EncoderConfig(**SIZES, norm="pre"), "pooling": "max", "pooler_activation": "relu",
     },
     "lstm both ways": {"body": Reads(d_model=16, n_layers=2), "pooling": "final", "pooler": False},
-    "gru over n-grams": {
-        "body": Reads(d_model=16, n_layers=1, cell="gru", direction="forward", ngrams=NGRAMS), "pooling": "root",
+    "gru beside n-grams": {
+        "body": Reads(d_model=16, n_layers=1, cell="gru", direction="forward"), "pooling": "root",
+        "ngram_evidence": NGRAMS,
     },
     "rnn from the end": {
         "body": Reads(d_model=16, n_layers=1, cell="rnn", direction="backward"), "pooling": "final",
     },
     "bag": {"body": BagConfig(d_model=16), "pooling": "mean", "pooler": False},
-    "n-grams beside a bag of n-grams": {
-        "body": BagConfig(d_model=16, ngrams=NGRAMS), "pooling": "root", "pooler": False, "ngrams": NGRAMS,
+    "n-grams beside a bag": {
+        "body": BagConfig(d_model=16), "pooling": "root", "pooler": False, "ngram_evidence": NGRAMS,
     },
 }  # fmt: skip
 
@@ -61,7 +75,7 @@ WHOLE = {
 def test_every_number_of_a_classifier_is_that_of_numpy(name):
     """Its pooling, its pooler and its labels' layer too: each operation by itself, and all of them from the weights."""
     config = ClassifierConfig(labels=LABELS, **WHOLE[name])
-    model = sharpened(build_model(config, 400, 400, seed=3), 3)
+    model = read(sharpened(build_model(config, 400, 400, seed=3), 3))
     explanation = explained(model)
     ids, traced = [token.id for token in explanation.src], explanation.tensors
     for given, within in ((traced, 1e-5), (None, 1e-4)):
@@ -110,7 +124,7 @@ def test_what_tokens_contribute_adds_up_and_is_what_leaving_them_out_costs(name)
     hooks = [
         module.register_forward_hook(lambda _, __, vectors: vectors * 0)
         for path, module in model.named_modules()
-        if path.endswith(("token_embedding", "ngram_embedding"))
+        if path.endswith(("token_embedding", "ngram_evidence"))
     ]
     nothing = log_prob(model, ids, label)
     for hook in hooks:
@@ -127,7 +141,7 @@ def test_integrated_gradients_of_a_linear_score_are_its_terms():
     class Linear(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.token_embedding = classifier("n-grams").body.token_embedding
+            self.token_embedding = classifier("bag").body.token_embedding
             self.weights = torch.linspace(-1.0, 1.0, 16)
 
         def forward(self, ids, mask):

@@ -153,21 +153,20 @@ class DecoderConfig(StackConfig):
 
 
 class NgramConfig(Section):
-    """Vectors of runs of tokens, beside those of the tokens (Joulin et al. 2017); a run's place is its hash."""
+    """What runs of tokens say about the label by themselves (Wang and Manning 2012)."""
 
-    longest: Positive = 1
-    """The longest run that has a vector, in tokens; 1: none but the tokens themselves."""
-    buckets: Positive = 65_536
-    """How many places there are; runs that share one share its vector."""
-    width: Positive = 32
-    """Width of the vectors; the sum of those that end at a token is projected to the body's width."""
+    longest: NonNegative = 0
+    """The longest run, in tokens; 0: none."""
+    buckets: Positive = 1_048_576
+    """How many places there are; where a run finds none, more frequent ones stand there."""
+    min_count: Positive = 2
+    """In how many texts a run must stand."""
 
 
 class BagConfig(Section):
-    """The mean of the tokens' vectors: no order but that of n-grams, no context."""
+    """The tokens' vectors as they are: no order, no context."""
 
     kind: Literal["bag"] = "bag"
-    ngrams: NgramConfig = NgramConfig()
     d_model: Positive = 128
     """Width of the vectors."""
     max_positions: MaxPositions = 512
@@ -180,7 +179,6 @@ class RecurrentEncoderConfig(RecurrentStackConfig):
     """Recurrent layers that read a text."""
 
     kind: Literal["recurrent-encoder"] = "recurrent-encoder"
-    ngrams: NgramConfig = NgramConfig()
 
 
 class ClassifierConfig(Section):
@@ -189,7 +187,7 @@ class ClassifierConfig(Section):
     kind: Literal["classifier"] = "classifier"
     body: Annotated[EncoderConfig | RecurrentEncoderConfig | BagConfig, Field(discriminator="kind")] = EncoderConfig()
     """What reads the text."""
-    ngrams: NgramConfig = NgramConfig()
+    ngram_evidence: NgramConfig = NgramConfig()
     """Runs of tokens that speak for the labels by themselves, beside the body (Cheng et al. 2016)."""
     labels: tuple[str, ...] = ()
     """The labels' names; empty: those that the training corpus has, in the order of their names."""

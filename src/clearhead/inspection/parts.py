@@ -14,7 +14,6 @@ PARTS = (
     # pattern of the part's tensors, kind, source, equation, section of Vaswani et al. 2017
     (r"(?:src|tgt)_embedding", "embedding", "nn/embedding.py:TokenEmbedding", "embedding", "3.4"),
     (r"(?:src|tgt)_positions", "positions", "nn/positions.py:sinusoids", "positions", "3.5"),
-    (r"(?:src|tgt)_ngrams", "ngrams", "nn/ngrams.py:NgramEmbedding", "ngrams", ""),
     (r"(?:src|tgt)_segments", "segments", "models/encoder_only.py:TextEncoder", "segments", ""),
     (r"(?:src|tgt)_input", "sum", "models/transformer.py:Transformer.encode", "embedding-sum", "3.5"),
     (r"\w+\.layers\.\d+\.(?:self|cross)_attention", "attention", "nn/attention.py:MultiHeadAttention", "1", "3.2"),
@@ -33,7 +32,6 @@ PARTS = (
 
 SUMS = {
     "classifier": "models/encoder_only.py:TextEncoder.encode",
-    "n-grams": "models/classifier.py:TextEmbedding.forward",
     "language-model": "models/decoder_only.py:DecoderOnly",
     "masked-language-model": "models/encoder_only.py:TextEncoder.encode",
 }
@@ -54,7 +52,7 @@ def parts(explanation: Explanation, positions: str = "sinusoidal") -> list[dict[
         if part is not None and not same:
             path, kind, source, equation, section = part
             if kind == "sum":
-                source = SUMS.get(explanation.kind if "src_ngrams" not in explanation.tensors else "n-grams", source)
+                source = SUMS.get(explanation.kind, source)
             source = "nn/positions.py:LearnedPositions" if (kind, positions) == ("positions", "learned") else source
             new = {"name": path, "kind": kind, "shapes": {}, "source": source, "equation": equation, "section": section}
             found.setdefault(path, new)["shapes"][name.removeprefix(path).removeprefix(".") or "output"] = array
@@ -66,8 +64,7 @@ def parts(explanation: Explanation, positions: str = "sinusoidal") -> list[dict[
 def _in_order(explanation: Explanation) -> Iterator[tuple[str, list[int]]]:
     """Yield the tensors' names and shapes: the source's embedding, the encoder, the target's embedding, the decoder."""
     src, tgt = (
-        [f"{side}_{each}" for each in ("embedding", "ngrams", "segments", "positions", "input")]
-        for side in ("src", "tgt")
+        [f"{side}_{each}" for each in ("embedding", "segments", "positions", "input")] for side in ("src", "tgt")
     )
     ranks = (
         *src,

@@ -17,7 +17,7 @@ from clearhead.inspection.steps import as_placed, placed, placed_ids, steps_of, 
 from clearhead.inspection.trace import hooks, tracing
 from clearhead.models.interface import MaskedLanguageModel
 from clearhead.nn.embedding import TokenEmbedding
-from clearhead.nn.ngrams import NgramEmbedding
+from clearhead.nn.ngrams import NgramEvidence
 from clearhead.text.foreign import AnyTokenizer
 from clearhead.text.masked import masked_tokens
 
@@ -84,7 +84,7 @@ def integrated_gradients(model: nn.Module, ids: Tensor, label: int) -> list[floa
 
     with torch.enable_grad(), hooks() as hook:
         for path, module in model.named_modules():
-            if isinstance(module, NgramEmbedding) or (
+            if isinstance(module, NgramEvidence) or (
                 isinstance(module, TokenEmbedding) and path.endswith("token_embedding")
             ):
                 hook(module, scaled)

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clearhead.models.classifier import Classifier, TextEmbedding
+from clearhead.models.classifier import Classifier
 from clearhead.models.encoder_only import EncoderOnly, TextEncoder
 from clearhead.models.recurrent import Decoder as RecurrentDecoder
 from clearhead.models.transformer import Decoder, Encoder, Transformer
@@ -25,7 +25,7 @@ from clearhead.nn.attention import AttentionCore, MultiHeadAttention
 from clearhead.nn.embedding import TokenEmbedding
 from clearhead.nn.feed_forward import FeedForward
 from clearhead.nn.layers import Residual
-from clearhead.nn.ngrams import NgramEmbedding
+from clearhead.nn.ngrams import NgramEvidence
 from clearhead.nn.positions import CountedPositions, LearnedPositions, SinusoidalPositions
 from clearhead.nn.recurrent import Recurrence
 from clearhead.nn.recurrent_attention import RecurrentAttentionCore
@@ -171,12 +171,10 @@ def _watched_recurrent(module: nn.Module, path: str, trace: Trace) -> Iterator[t
 def _watched_classifier(module: nn.Module, path: str, trace: Trace) -> Iterator[tuple[nn.Module, Record]]:
     """What there is one of for a whole text is recorded as the one row of a matrix."""
     match module:
-        case TextEmbedding() if module.ngram_embedding is not None:
-            yield module, _in_and_out(trace, None, "src_input")
-        case NgramEmbedding():
-            yield module, _in_and_out(trace, None, "labels.ngrams" if path == "ngram_logits" else "src_ngrams")
+        case NgramEvidence():
+            yield module, _in_and_out(trace, None, "labels.ngrams")
         case Classifier():
-            pooler, ngrams = module.w_pooler is not None, module.ngram_logits is not None
+            pooler, ngrams = module.w_pooler is not None, module.ngram_evidence is not None
             if module.w_pooler is not None:
                 yield module.w_pooler, _rows(trace, "pooling.output", "pooler.inner")
             read, said = "pooler" if pooler else "pooling", "linear" if ngrams else "logits"

@@ -9,12 +9,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from clearhead.config import BagConfig, ClassifierConfig, NgramConfig, RecurrentEncoderConfig
+from clearhead.config import BagConfig, ClassifierConfig, RecurrentEncoderConfig
 from clearhead.models.interface import Memory
 from clearhead.models.recurrent import Encoder
 from clearhead.nn.dropout import Dropout
 from clearhead.nn.embedding import TokenEmbedding
-from clearhead.nn.ngrams import NgramEmbedding
+from clearhead.nn.ngrams import NgramEvidence
 
 POOLER_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
 
@@ -29,45 +29,32 @@ class Body(Protocol):
         ...
 
 
-class TextEmbedding(nn.Module):
-    """Each token's vector and, where the config has n-grams, those of the runs of tokens that end there."""
-
-    def __init__(self, ngrams: NgramConfig, vocabulary_size: int, d_model: int) -> None:
-        super().__init__()
-        self.token_embedding = TokenEmbedding(vocabulary_size, d_model)
-        runs = ngrams.longest, ngrams.buckets, ngrams.width
-        self.ngram_embedding = NgramEmbedding(*runs, d_model) if ngrams.longest > 1 else None
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """Return the vectors (N, S, D) of ids (N, S)."""
-        x = self.token_embedding(ids)
-        return x if self.ngram_embedding is None else x + self.ngram_embedding(ids)
-
-
-class BagOfEmbeddings(TextEmbedding):
+class BagOfEmbeddings(nn.Module):
     """Each token's vector, whatever stands around it."""
 
     def __init__(self, config: BagConfig, vocabulary_size: int) -> None:
-        super().__init__(config.ngrams, vocabulary_size, config.d_model)
+        super().__init__()
         self.d_model = config.d_model
+        self.token_embedding = TokenEmbedding(vocabulary_size, config.d_model)
         self.dropout = Dropout(config.dropout)
 
     def encode(self, ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> Memory:
         """Return the vectors of ids (N, S); mask: (N, S) bool, True where a token is."""
-        return Memory(self.dropout(self(ids)), mask)
+        return Memory(self.dropout(self.token_embedding(ids)), mask)
 
 
-class RecurrentText(TextEmbedding):
+class RecurrentText(nn.Module):
     """Each token's vector in its context, by recurrent layers that read one way or both."""
 
     def __init__(self, config: RecurrentEncoderConfig, vocabulary_size: int) -> None:
-        super().__init__(config.ngrams, vocabulary_size, config.d_model)
+        super().__init__()
         self.d_model = config.d_model
+        self.token_embedding = TokenEmbedding(vocabulary_size, config.d_model)
         self.encoder = Encoder(config)
 
     def encode(self, ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> Memory:
         """Return the vectors of ids (N, S) and what each layer ends in; mask: (N, S) bool, True where a token is."""
-        hidden, final = self.encoder(self(ids), mask)
+        hidden, final = self.encoder(self.token_embedding(ids), mask)
         return Memory(hidden, mask, final)
 
 
@@ -88,8 +75,9 @@ class Classifier(nn.Module):
         self.w_pooler = nn.Linear(body.d_model, body.d_model) if config.pooler else None
         self.dropout = Dropout(config.dropout)
         self.w_label = nn.Linear(body.d_model, len(config.labels))
-        runs = config.ngrams.longest, config.ngrams.buckets, config.ngrams.width
-        self.ngram_logits = NgramEmbedding(*runs, len(config.labels)) if config.ngrams.longest > 1 else None
+        ngrams = config.ngram_evidence
+        runs = ngrams.longest, ngrams.buckets, len(config.labels), ngrams.min_count
+        self.ngram_evidence = NgramEvidence(*runs) if ngrams.longest else None
 
     def forward(self, ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> Tensor:
         """Return logits (B, C) of ids (B, S); mask: (B, S) bool, True where a token is; segments: (B, S)."""
@@ -97,8 +85,8 @@ class Classifier(nn.Module):
         if self.w_pooler is not None:
             text = POOLER_ACTIVATIONS[self.config.pooler_activation](self.w_pooler(text))
         logits = self.w_label(self.dropout(text))
-        if self.ngram_logits is not None:
-            logits = logits + pool(Memory(self.dropout(self.ngram_logits(ids)), mask), "root")
+        if self.ngram_evidence is not None:
+            logits = logits + self.ngram_evidence(ids, mask).sum(dim=1)
         return logits
 
 

@@ -50,7 +50,7 @@ TABLE: list[tuple[str, Rule]] = [
     (r"((src|tgt)_embedding|output)\.weight", _embedding),
     (r"(src|tgt)_positions\.table", _embedding),
     (r"(body\.)?((token_embedding|segments)\.weight|positions\.table)", _small),
-    (r"(body\.ngram_embedding|ngram_logits)\.weight", _zeros),  # so that a run that was never seen says nothing
+    (r"ngram_evidence\.(weight|gain)", _ones),
     (r".*norm\.weight", _ones),
     (r".*(\.|output_)bias", _zeros),
     (r".*\.bias_forget", _ones),  # so that a memory lasts from the start: Jozefowicz et al. 2015

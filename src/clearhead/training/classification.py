@@ -13,9 +13,21 @@ from clearhead.data.texts import TextBatch, TextCorpus
 from clearhead.device import Device
 from clearhead.errors import CorpusError
 from clearhead.evaluation.classification import classification_scores
+from clearhead.models.classifier import Classifier
 from clearhead.training.distributed import Team
 from clearhead.training.events import Sample
 from clearhead.training.task import SAMPLES, VALIDATION_BATCH_TOKENS, subword_dropouts, validation_loss
+
+COUNTING_BATCH_TOKENS = 2**19
+
+
+def count_ngrams(model: nn.Module, corpus: TextCorpus, pad_id: int) -> None:
+    """Let a classifier count the n-grams of its training texts, where it has any, before it is trained."""
+    if not isinstance(model, Classifier) or model.ngram_evidence is None:
+        return
+    pieces = micro_batches(np.arange(len(corpus)), corpus, COUNTING_BATCH_TOKENS)
+    batches = (corpus.batch(indexes, pad_id) for indexes in pieces)
+    model.ngram_evidence.count((batch.ids, batch.mask, batch.labels) for batch in batches)
 
 
 class ClassificationLoss(nn.Module):

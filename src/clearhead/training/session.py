@@ -18,7 +18,7 @@ from clearhead.models.transfer import Taken, freeze, transfer
 from clearhead.runs.folder import RUN, RunFolder, check_free, cut_off
 from clearhead.text.corpus import LostPairs, read_pairs
 from clearhead.text.tokenizer import TokenizerPair
-from clearhead.training.classification import Classification
+from clearhead.training.classification import Classification, count_ngrams
 from clearhead.training.distributed import Team
 from clearhead.training.language import HiddenToken, NextToken
 from clearhead.training.loop import Training
@@ -72,6 +72,8 @@ def open_training(
     sizes = tokenizers.src.vocabulary_size, tokenizers.tgt.vocabulary_size
     model = build_model(config.model, *sizes, seed=config.training.seed)
     begun = any(run.checkpoints_path.glob("step-*"))  # then its own weights follow, and the givers may be gone
+    if not begun:
+        count_ngrams(model, task.corpora.train, tokenizers.src.pad_id)
     givers = () if begun else config.training.init_from
     taken: list[tuple[str, Taken]] = []
     for path in givers:

@@ -101,18 +101,18 @@ export const ANSWERS = {
   "labels.logits": (store, part, index) => {
     if (!store.has("labels.ngrams")) return ofLabel(store, part, index);
     const terms = [["linear", "pooled_ngrams"].map((each) => ref(`labels.${each}`, ...index))];
-    return { how: "how-sum", formula: "x W + b + Σ_i g_i / √n", head: ["x W + b", "Σ_i g_i / √n"], terms };
+    return { how: "how-sum", formula: "x W + b + Σ_i g_i", head: ["x W + b", "Σ_i g_i"], terms };
   },
   "labels.linear": ofLabel,
   "labels.pooled_ngrams": (store, part, [, column]) => ({
-    how: "how-pooled-root",
-    formula: "Σ_i g_i / √n",
+    how: "how-sum",
+    formula: "Σ_i g_i",
     head: ["term-token", "g_i"],
     terms: store.document.src.tokens.map((token, row) => [{ text: label(token) }, ref("labels.ngrams", row, column)]),
     total: store.needed("labels.pooled_ngrams").at(0, column),
-    made: "Σ_i g_i / √n",
+    made: "Σ_i g_i",
   }),
-  "labels.ngrams": () => ({ how: "how-ngrams", formula: "Σ_n G[hash(n)] W_{up}", head: [], terms: [] }),
+  "labels.ngrams": () => ({ how: "how-ngrams", formula: "Σ_r v_r e_r / ‖e‖", head: [], terms: [] }),
   "labels.probabilities": (store, part, [, column]) => {
     const found = softmax(store, store.needed("labels.logits"), (each) => [0, each], column);
     const names = store.document.labels.map((each) => ({ text: each.label }));

@@ -10,7 +10,6 @@ export const normalisedBelow = ({ embedding_norm, segments, norm }) =>
 // What a token's vector is before the first layer: its own, its segment's, its place's.
 export const SUMMANDS = {
   embedding: (config) => (scaled(config) ? "E[id] √d_{model}" : "E[id]"),
-  ngrams: () => "Σ_n G[hash(n)] W_{up}",
   segments: () => "S[segment]",
   positions: (config) => (config.positions === "sinusoidal" ? "PE(pos)" : "P[pos]"),
 };
@@ -42,8 +41,7 @@ export const feedForward = (config) => `FFN(x) = ${braced(activation(config, "x 
 const braced = (text) => (text.includes("·") ? `(${text})` : text);
 
 // Which summands a model of such a config has, where not all do.
-const summands = ({ segments, positions, body }) => ({
-  ngrams: body?.ngrams?.longest > 1,
+const summands = ({ segments, positions }) => ({
   segments: segments > 0,
   positions: positions !== undefined,
 });
@@ -57,7 +55,6 @@ const FORMULAS = {
       ? "PE(pos, 2i) = sin(pos / 10000^{2i/d}), PE(pos, 2i+1) = cos(pos / 10000^{2i/d})"
       : "P[pos]",
   segments: SUMMANDS.segments,
-  ngrams: SUMMANDS.ngrams,
   "embedding-sum": (config) => `x = ${below(config, (each) => summands(config)[each] ?? true)}`,
   "add-and-norm": ({ norm }) => (norm === "pre" ? "x + Sublayer(LayerNorm(x))" : "LayerNorm(x + Sublayer(x))"),
   transform: (config) => `h̃ = LayerNorm(${activation(config, "h W + b")})`,
@@ -65,7 +62,7 @@ const FORMULAS = {
   output: () => "p = softmax(h E^T)",
   pooling: ({ pooling }) => POOLED[pooling],
   pooler: ({ pooler_activation: name }) => (name === "relu" ? "max(0, x W + b)" : `${name}(x W + b)`),
-  labels: ({ ngrams }) => `p = softmax(x W + b${ngrams?.longest > 1 ? " + Σ_i g_i / √n" : ""})`,
+  labels: ({ ngram_evidence: ngrams }) => `p = softmax(x W + b${ngrams?.longest > 0 ? " + Σ_i g_i" : ""})`,
   recurrence: () => "h_t = f(x_t, h_{t−1})",
   "recurrent-attention": () => "a_t = softmax(score(h_t, h_s)), c_t = Σ_s a_{ts} h_s",
   attentional: () => "h̃_t = tanh(W_c [c_t; h_t])",

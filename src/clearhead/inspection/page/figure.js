@@ -60,12 +60,7 @@ function contents(document, stack, last, layer) {
   ];
   return {
     side,
-    below: [
-      find(`${side}_embedding`),
-      find(`${side}_ngrams`),
-      find(`${side}_segments`),
-      find(`${side}_positions`),
-    ].filter(Boolean),
+    below: [find(`${side}_embedding`), find(`${side}_segments`), find(`${side}_positions`)].filter(Boolean),
     inside: document.parts.filter((part) => parsed(part.name).stack === stack && parsed(part.name).layer === layer),
     above: above.filter(Boolean),
   };
@@ -163,7 +158,7 @@ function block({ part, y }, open, document) {
 function inBlock(part, document) {
   const { stack, block: own } = parsed(part.name);
   if (part.kind === "residual") return t(document.config.norm === "pre" ? "figure-residual-pre" : "figure-residual");
-  if (["positions", "segments", "ngrams"].includes(part.kind)) return `+ ${t(`part-${stack}`)}`;
+  if (["positions", "segments"].includes(part.kind)) return `+ ${t(`part-${stack}`)}`;
   if (part.kind === "norm") return t("figure-norm");
   if (part.kind === "embedding" && document.kind !== "transformer" && document.kind !== "recurrent")
     return t("tensor-embedding");

@@ -161,7 +161,6 @@ function summed(store, side, index) {
 
 const TERMS = {
   embedding: "term-embedding",
-  ngrams: "term-ngrams",
   segments: "term-segments",
   positions: "term-positions",
 };
@@ -181,7 +180,6 @@ for (const [side, stack] of [
     return normalised(store, `${side}_input.sum`, index, `${side}_input`);
   };
   OTHER[`${side}_input.sum`] = (store, part, index) => summed(store, side, index);
-  OTHER[`${side}_ngrams`] = () => ({ how: "how-ngrams", formula: SUMMANDS.ngrams(), head: [], terms: [] });
   OTHER[`${side}_segments`] = () => ({ how: "how-segment", formula: "S[segment]", head: [], terms: [] });
   OTHER[`${side}_positions`] = (store, part, [row, column]) => {
     if (store.document.config.positions !== "sinusoidal")

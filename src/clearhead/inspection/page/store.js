@@ -60,7 +60,7 @@ export class Store {
       return reader(name, scores.shape, read);
     }
     if (what === "sum" && part.endsWith("_input")) {
-      const summands = ["embedding", "ngrams", "segments", "positions"]
+      const summands = ["embedding", "segments", "positions"]
         .map((each) => this.stored(part.replace("input", each)))
         .filter(Boolean);
       const read = (place) => summands.reduce((total, each) => total + each.flat(place), 0);
@@ -98,7 +98,7 @@ export class Store {
     if (what === "pooled_ngrams") {
       const each = this.stored("labels.ngrams");
       const total = (label) => sum(range(each.shape[0]).map((place) => each.at(place, label)));
-      return each && reader(name, [1, each.shape[1]], (label) => total(label) / Math.sqrt(each.shape[0]));
+      return each && reader(name, [1, each.shape[1]], total);
     }
     const { labels } = this.document;
     return what === "probabilities" && labels.length

@@ -78,7 +78,6 @@ const VIEWS = {
   positions: "tokens",
   sum: "tokens",
   segments: "tokens",
-  ngrams: "tokens",
   transform: "masked",
   recurrent: "recurrent",
   recurrent_attention: "recurrent",

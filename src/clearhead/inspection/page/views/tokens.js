@@ -99,7 +99,6 @@ function vectors(store, side, list) {
     h("p.formula", null, math(`x = ${below(store.document.config, (each) => store.has(`${side}_${each}`))}`)),
     missing(store, `${side}_embedding`),
     strip(`${side}_embedding`),
-    strip(`${side}_ngrams`),
     strip(`${side}_segments`),
     strip(`${side}_positions`),
     strip(`${side}_input`),
