@@ -11,6 +11,7 @@ from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from clearhead import pipeline
 from clearhead.cli import labelling, run
@@ -21,6 +22,7 @@ from clearhead.config import make_config
 from clearhead.errors import UsageError
 from clearhead.evaluation.classification import classification_scores, mcnemar
 from clearhead.reporting.history import History
+from clearhead.runs.folder import RunFolder
 
 RECIPE = """
 task = "{task}"
@@ -134,6 +136,24 @@ def test_classifiers_are_trained_used_and_compared(corpus, monkeypatch, capfdbin
     (both,) = json.loads(capfdbinary.readouterr().out)["runs"]
     assert both["weights_sha256"] == "+".join(each["weights_sha256"] for each in table["runs"])
     assert both["scores"]["accuracy"] == 1.0 and (corpus / "both" / "evaluations" / "test.json").exists()
+
+
+def test_n_grams_are_counted_before_training_and_stay_after_a_stop(corpus, capfdbinary):
+    model = BAG + "\nngram_evidence = { longest = 2, buckets = 512 }"
+    once = train(corpus, "ngrams", "classification", LABELLED, model, 1)
+    capfdbinary.readouterr()
+    assert run(["evaluate", str(once), f"--tsv={corpus}/test.tsv", "--format=json"]) == 0
+    (said,) = json.loads(capfdbinary.readouterr().out)["runs"]
+    assert said["scores"]["accuracy"] == 1.0  # after one update: naive Bayes knows already
+    tables = {name: x for name, x in RunFolder.open(once).weights().items() if name.endswith((".mark", ".evidence"))}
+    assert len(tables) == 2 and all(table.any() for table in tables.values())
+    assert run(["train", str(corpus / "ngrams.toml"), f"--out={once}", "--resume", "--set=training.max_steps=3"]) == 0
+    again = RunFolder.open(once).weights()
+    assert all(torch.equal(table, again[name]) for name, table in tables.items())
+    assert run(["export", str(once), "--to=clearhead", "--weights=int8", f"--out={corpus}/small"]) == 0
+    whole, small = (pipeline("text-classification", path) for path in (once, corpus / "small"))
+    for text in ("film good book", "bad play"):
+        assert whole(text)[0]["score"] == pytest.approx(small(text)[0]["score"], abs=0.01)
 
 
 @pytest.mark.filterwarnings("ignore:text")

@@ -55,7 +55,7 @@ def test_evidence_is_naive_bayes_over_the_texts_that_a_run_stands_in():
         said.append(ratios.sum(axis=0))
         square += (ratios**2).sum(axis=0)
     expected = np.stack(said) / np.sqrt(np.append(1.0, square[1:]))
-    ids = torch.tensor([[*looked_at, 8, 7]])  # two more than the mask says there are
+    ids = torch.tensor([[*looked_at, 9, 8]])  # two more than the mask says there are
     found = counted()(ids, torch.arange(9)[None] < 7)[0, :7]
     np.testing.assert_allclose(found.detach(), expected, rtol=1e-5, atol=1e-6)
 
@@ -85,15 +85,24 @@ def test_where_there_is_no_room_the_more_frequent_runs_stay():
     assert there.tolist() == [True, False, True] and alone[2] == 4
 
 
+def test_in_a_table_too_small_the_frequent_runs_are_known():
+    ids = torch.tensor([[token] for token in range(5, 45) for _ in range(token)])  # the last are the most frequent
+    few = NgramEvidence(1, 20, 2, 1)
+    few.count([(ids, torch.ones_like(ids, dtype=torch.bool), ids[:, 0] % 2)])
+    known = few._find(few._runs(torch.arange(5, 45)[None]))[1][0, :, 0]
+    assert known[-5:].all() and known[-20:].sum() > 2 * known[:20].sum() and few.mark.count_nonzero() > 15
+
+
 def test_marks_survive_storage_in_few_bits():
     ids = torch.randint(5, 300, (64, 30), generator=torch.Generator().manual_seed(3))
     evidence = NgramEvidence(3, 8_000, 2, 1)
     torch.nn.init.ones_(evidence.weight)
     evidence.count([(ids, torch.ones_like(ids, dtype=torch.bool), ids[:, 0] % 2)])
     assert set(evidence.mark.unique().tolist()) <= {*range(-127, 128)} and (evidence.mark == 0).any()
+    few = evidence.mark.where(evidence.mark.abs() < 100, 0)  # none is the largest that there may be
     for storage in ("bf16", "int8"):
-        again = restored(reduced({"mark": evidence.mark}, storage))["mark"]
-        assert torch.equal(again, evidence.mark)
+        for marks in (evidence.mark, few):
+            assert torch.equal(restored(reduced({"mark": marks}, storage))["mark"], marks)
 
 
 def test_too_many_runs_forget_those_seen_once(monkeypatch):

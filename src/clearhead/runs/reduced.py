@@ -20,8 +20,8 @@ def reduced(weights: Mapping[str, Tensor], storage: Storage) -> dict[str, Tensor
     """Return fp32 ``weights`` as they are stored.
 
     "int8": a matrix as whole numbers from -127 to 127, times a bf16 scale for each row (each column, where rows are
-    short) that makes the largest of them 127; what has one dimension, biases and norms, stays fp32. "bf16": everything
-    rounded.
+    short) that makes the largest of them 127, or 1 where they are such numbers already; what has one dimension, biases
+    and norms, stays fp32. "bf16": everything rounded.
     """
     match storage:
         case "fp32":
@@ -35,6 +35,8 @@ def reduced(weights: Mapping[str, Tensor], storage: Storage) -> dict[str, Tensor
             continue
         along = 0 if weight.dim() == 2 and weight.shape[1] < NARROW else tuple(range(1, weight.dim()))
         scale = (weight.abs().amax(dim=along, keepdim=True) / LARGEST).bfloat16()
+        if torch.equal(weight, weight.round().clamp(-LARGEST, LARGEST)):  # such numbers are names: none may change
+            scale = torch.ones_like(scale)
         whole = weight / scale.float().clamp(min=torch.finfo(torch.float32).tiny)
         stored[name] = whole.round().clamp(-LARGEST, LARGEST).to(torch.int8)
         stored[name + SCALE] = scale
