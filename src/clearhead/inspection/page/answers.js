@@ -112,7 +112,7 @@ export const ANSWERS = {
     total: store.needed("labels.pooled_ngrams").at(0, column),
     made: "Σ_i g_i",
   }),
-  "labels.ngrams": () => ({ how: "how-ngrams", formula: "Σ_r v_r e_r / ‖e‖", head: [], terms: [] }),
+  "labels.ngrams": () => ({ how: "how-ngrams", formula: "c Σ_r v_r e_r / ‖e‖", head: [], terms: [] }),
   "labels.probabilities": (store, part, [, column]) => {
     const found = softmax(store, store.needed("labels.logits"), (each) => [0, each], column);
     const names = store.document.labels.map((each) => ({ text: each.label }));
