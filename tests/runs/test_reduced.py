@@ -40,6 +40,13 @@ def test_a_whole_number_is_at_most_half_a_step_off():
         assert difference.abs().max() > 0
 
 
+@pytest.mark.parametrize("storage", ["fp32", "bf16", "int8"])
+def test_a_weight_that_is_called_a_scale_is_kept(storage):
+    weights = {"norm.scale": torch.tensor([0.5, 2.0]), "norm.weight": torch.ones(2, 40)}
+    again = restored(reduced(weights, storage))
+    assert again.keys() == weights.keys() and torch.equal(again["norm.scale"], weights["norm.scale"])
+
+
 def test_bf16_is_torchs_and_fp32_is_untouched():
     weights = tensors()
     found = restored(reduced(weights, "bf16"))

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
-from clearhead.errors import UsageError
+from clearhead.errors import text
 from clearhead.training.events import (
     Event,
     Finished,
@@ -143,4 +143,4 @@ def warnings_as_lines(most: int = sys.maxsize) -> Iterator[None]:
         warnings.showwarning = say
         yield
     if said > most:
-        print(f"clearhead: {UsageError('more-warnings', more=said - most).message()}", file=sys.stderr)
+        print(f"clearhead: {text('more-warnings', more=said - most)}", file=sys.stderr)

@@ -137,14 +137,11 @@ def _settled(first: np.ndarray, second: np.ndarray, buckets: int) -> tuple[np.nd
 
     Whoever finds a more frequent one at its place tries the other one, again and again (Pagh and Rodler 2004).
     """
-    places, numbers = first.copy(), np.arange(len(first))
-    for _ in range(ROUNDS):
-        owner = np.empty(buckets, np.int64)
+    places, numbers, owner = first, np.arange(len(first)), np.empty(buckets, np.int64)
+    for turn in range(ROUNDS + 1):
         owner[places[::-1]] = numbers[::-1]  # of several the last that is written stays: the most frequent
-        lost = owner[places] != numbers
-        if not lost.any():
+        stands = owner[places] == numbers
+        if stands.all() or turn == ROUNDS:
             break
-        moved = np.where(places == first, second, first)
-        places[lost] = moved[lost]
-    owner[places[::-1]] = numbers[::-1]
-    return places, owner[places] == numbers
+        places = np.where(stands, places, first + second - places)
+    return places, stands

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import torch
@@ -46,22 +46,28 @@ def reduced(weights: Mapping[str, Tensor], storage: Storage) -> dict[str, Tensor
 def restored(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return stored weights in fp32; those that were fp32 are not copied."""
     weights: dict[str, Tensor] = {}
+    whole = {name for name, tensor in stored.items() if tensor.dtype == torch.int8}
     for name, tensor in stored.items():
-        if tensor.dtype == torch.int8:
+        if name in whole:
             weights[name] = tensor.float() * stored[name + SCALE].float()
-        elif not name.endswith(SCALE):
+        elif not _is_scale(name, whole):
             weights[name] = tensor.float()
     return weights
 
 
 def wrong_storage(dtypes: Mapping[str, str], shapes: Mapping[str, list[int]]) -> str | None:
     """Return the first tensor that is stored in none of these ways; ``dtypes`` as safetensors names them."""
+    whole = {name for name, dtype in dtypes.items() if dtype == "I8"}
     for name, dtype in dtypes.items():
         shape = shapes[name]
         fitting = ([*shape[:1], *[1] * (len(shape) - 1)], [1, *shape[1:2]])  # a scale for each row, or each column
         scaled = dtypes.get(name + SCALE) == "BF16" and shapes[name + SCALE] in fitting
-        is_scale = name.endswith(SCALE) and dtypes.get(name.removesuffix(SCALE)) == "I8"
-        if is_scale or dtype in ("F32", "BF16") or (dtype == "I8" and len(shape) > 1 and scaled):
+        if _is_scale(name, whole) or dtype in ("F32", "BF16") or (name in whole and len(shape) > 1 and scaled):
             continue
         return name
     return None
+
+
+def _is_scale(name: str, whole: Collection[str]) -> bool:
+    """Whether a tensor holds the scales of another; ``whole``: those stored as whole numbers."""
+    return name.endswith(SCALE) and name.removesuffix(SCALE) in whole
