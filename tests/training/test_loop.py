@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -160,15 +161,19 @@ def test_a_budget_of_minutes_counts_updates_alone_and_survives_a_stop(corpus, mo
     """By a clock that goes on by a second whenever it is looked at: an update takes one, a validation none."""
     seconds = itertools.count()
     monkeypatch.setattr("clearhead.training.loop.time.perf_counter", lambda: float(next(seconds)))
-    wanted = config(corpus, "training.max_minutes=0.1", "training.validate_every=2")
+    cosine = ["training.schedule=cosine", "training.warmup_steps=0", "training.learning_rate=1"]
+    wanted = config(corpus, "training.max_minutes=0.1", "training.validate_every=2", "training.max_steps=1000", *cosine)
+    falling = [0.5 * (1.0 + math.cos(math.pi * step / 6)) for step in range(6)]
     whole = list(open_training(wanted, corpus / "whole").events())
     assert (whole[-1].reason, whole[-1].step, whole[-1].training_s) == ("max-minutes", 6, 6.0)
     assert [(e.step, e.training_s) for e in whole if isinstance(e, Validated)] == [(2, 2.0), (4, 4.0), (6, 6.0)]
     assert [e.remaining_s for e in whole if isinstance(e, Progress)][-3:] == [2.0, 1.0, 0.0]
+    assert [e.learning_rate for e in whole if isinstance(e, Progress)] == pytest.approx(falling)
     first = open_training(wanted, corpus / "cut", should_stop=lambda: first.position.step >= 4)
     assert [*first.events()][-1].reason == "interrupted"
     second = list(open_training(wanted, corpus / "cut", resume=True).events())
     assert (second[-1].reason, second[-1].step) == ("max-minutes", 6)
+    assert [e.learning_rate for e in second if isinstance(e, Progress)] == pytest.approx(falling[4:])
     third = list(open_training(wanted, corpus / "cut", resume=True).events())
     assert [type(e) for e in third] == [Started, Finished] and third[-1].step == 6
 

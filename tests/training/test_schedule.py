@@ -43,5 +43,13 @@ def test_how_the_others_end():
     assert rate(99_999, schedule="constant", learning_rate=0.3, warmup_steps=10) == 0.3
 
 
+def test_a_cosine_ends_with_the_minutes_where_they_are_nearer():
+    minutes = TrainingConfig(schedule="cosine", learning_rate=1.0, warmup_steps=10, max_steps=1_000_000, max_minutes=20)
+    assert learning_rate(minutes, 512, 60, 0.5) == pytest.approx(0.5)
+    assert learning_rate(minutes, 512, 110, 1.0) == pytest.approx(0.0, abs=1e-12)
+    steps = minutes.model_copy(update={"max_steps": 110})
+    assert learning_rate(steps, 512, 60, 0.2) == pytest.approx(0.5)
+
+
 def test_no_warm_up():
     assert rate(1, schedule="constant", learning_rate=0.3, warmup_steps=0) == 0.3

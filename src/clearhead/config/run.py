@@ -26,7 +26,8 @@ class TrainingConfig(Section):
     max_steps: Positive = 20_000
     """Updates of the weights; training ends here at the latest."""
     max_minutes: Annotated[float, Field(ge=0.0)] = 0.0
-    """Training ends after so many minutes of updates, validations and checkpoints not counted; 0 for never."""
+    """Training ends after so many minutes of updates, validations and checkpoints not counted; 0 for never. What comes
+    out then depends on the machine's speed."""
     batch_tokens: Positive = 4096
     """Size of an update: rows times the longest side, over all processes and micro-batches. Part of the result."""
     micro_batch_tokens: Positive | Literal["auto"] = "auto"

@@ -101,6 +101,8 @@ class Training:
         self.optimizer = make_optimizer(model, self.config.training)
         self.updater = Updater(self.loss, self.optimizer, self.config.training, self.team, self.engine, workers)
         self.position = Position()
+        self.minutes_spent = 0.0
+        """Which share of ``max_minutes`` the updates have taken so far, by the first process's clock."""
         self.since = Tally.begin()
         self.kernels = ""
         """What computes the operations that are ours, for people."""
@@ -122,7 +124,7 @@ class Training:
         while not reason:
             position, indexes = next(batches)
             step, began = position.step + 1, time.perf_counter()
-            rate = learning_rate(config, self.config.model.d_model, step)
+            rate = learning_rate(config, self.config.model.d_model, step, self.minutes_spent)
             outcome = self._update(indexes, position.epoch, step, rate)
             skipped = 0 if outcome.applied else position.skipped + 1
             spent = position.training_s + time.perf_counter() - began
@@ -180,8 +182,9 @@ class Training:
         config = self.config.training
         if self.position.step >= config.max_steps:
             return "max-steps"
-        late = config.max_minutes and self.team.agree(self.position.training_s >= 60.0 * config.max_minutes)
-        return "max-minutes" if late else ""
+        if config.max_minutes:
+            self.minutes_spent = self.team.agree(self.position.training_s / (60.0 * config.max_minutes))
+        return "max-minutes" if self.minutes_spent >= 1.0 else ""
 
     # --- what the loop is made of
 

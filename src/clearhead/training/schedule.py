@@ -7,12 +7,15 @@ import math
 from clearhead.config import TrainingConfig
 
 
-def learning_rate(config: TrainingConfig, d_model: int, step: int) -> float:
+def learning_rate(config: TrainingConfig, d_model: int, step: int, minutes_spent: float = 0.0) -> float:
     """Return the learning rate of update ``step``, counted from 1.
+
+    minutes_spent: the share of ``max_minutes`` that was spent before it, 0 to 1; 0 where minutes are not counted.
 
     - "paper": factor * d_model^-0.5 * min(step^-0.5, step * warmup^-1.5) (Vaswani et al. 2017, equation 3);
     - "inverse-sqrt": the same shape with its peak, at the end of the warm-up, given;
-    - "cosine": linear warm-up, then half a cosine down to 0 at ``max_steps`` (Loshchilov and Hutter 2017);
+    - "cosine": linear warm-up, then half a cosine down to 0 at ``max_steps`` (Loshchilov and Hutter 2017), or at
+      ``max_minutes``, whichever is nearer;
     - "warmup-stable-decay": linear warm-up, level, then linear to 0 over the last ``decay_steps``;
     - "constant": linear warm-up, then level.
     """
@@ -26,7 +29,7 @@ def learning_rate(config: TrainingConfig, d_model: int, step: int) -> float:
         case "inverse-sqrt":
             return rate * (warmup / step) ** 0.5
         case "cosine":
-            done = (step - warmup) / max(config.max_steps - warmup, 1)
+            done = max((step - warmup) / max(config.max_steps - warmup, 1), minutes_spent)
             return rate * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
         case "warmup-stable-decay":
             left = max(config.max_steps + 1 - step, 0)
