@@ -216,7 +216,7 @@ def test_a_language_model_is_trained_and_continues(corpus, monkeypatch, capfdbin
     lines = ["text\tnext", "do re\t0", "do re mi\t1", "do\t2", "do re\t0", "do re mi\t1"]
     (corpus / "next.tsv").write_text("\n".join(lines) + "\n")
     labels = [f"--label={label}={word}" for label, word in enumerate(("mi", "fa", "re"))]
-    asked = ["few-shot", str(folder), f"--tsv={corpus}/next.tsv", "--header", *labels]
+    asked = ["few-shot", str(folder), f"--tsv={corpus}/next.tsv", "--text-column=text", *labels]
     shots = [f"--examples={corpus}/next.tsv", "--shots=2", "--shots=0", "--shots=1", "--seeds=2"]
     assert run([*asked, *shots, "--format=json"]) == 0
     table = json.loads(capfdbinary.readouterr().out)
@@ -233,7 +233,8 @@ def test_a_language_model_is_trained_and_continues(corpus, monkeypatch, capfdbin
         ([*shots, "--shots=6"], "5 examples"),
         (["--template={label}: {text}"], "{label}"),
         (["--label=no"], "--label no"),
-        (["--text-column=5"], "columns"),
+        (["--text-column=5", "--header"], "columns"),
+        (["--text-column=words"], "text, next"),
     ):
         assert run([*asked, *wrong]) in (2, 3)
         assert says in capfdbinary.readouterr().err.decode()

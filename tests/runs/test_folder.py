@@ -85,7 +85,9 @@ strings = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 floats = st.floats(min_value=1e-300, max_value=1e300)
 sources = st.one_of(
     st.builds(ParallelFiles, src=strings, tgt=strings, weight=floats, tag=strings),
-    st.builds(TsvColumns, tsv=strings, src_column=st.integers(0, 99), header=st.booleans()),
+    st.builds(
+        TsvColumns, tsv=strings, src_column=st.one_of(st.integers(0, 99), strings.filter(len)), header=st.booleans()
+    ),
     st.builds(BuiltIn, builtin=st.sampled_from(["starter-ko-en", "starter-en-ko"])),
 )
 configs = st.builds(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clearhead.config import BuiltIn, ParallelFiles, TsvColumns
+from clearhead.config import BuiltIn, ParallelFiles, TsvColumns, TsvTexts
 from clearhead.errors import LANGUAGES, CorpusError
 from clearhead.text.corpus import MAX_LINE_BYTES, LostPairs, Pair, read_lines, read_pairs
 
@@ -160,6 +160,27 @@ def test_columns_of_a_table(tmp_path):
     assert pairs == [Pair(2, "hello", "안녕"), Pair(4, "yes", "네")]
     assert lost.dropped == {"columns": 1, "empty": 1}
     assert lost.lines == 4
+
+
+def test_columns_may_be_named(tmp_path):
+    """A name makes the first line a header; names and numbers stand side by side."""
+    (tmp_path / "t").write_bytes("\ufeffid\tko\ten\r\n1\t안녕\thello\r\n2\tno\r\n".encode())
+    named = TsvColumns(tsv="t", src_column="en", tgt_column=1)
+    assert pairs_of(tmp_path, named, skip=True)[0] == [Pair(2, "hello", "안녕")]
+    with pytest.raises(CorpusError) as caught:
+        pairs_of(tmp_path, named)
+    check_error(caught.value, "columns", f"{tmp_path / 't'}:3", "2", "3")
+    texts = TsvTexts(tsv="t", text_column=2, label_column="id")
+    assert pairs_of(tmp_path, texts, skip=True)[0] == [Pair(2, "hello", "", "1")]
+    assert pairs_of(tmp_path, TsvTexts(tsv="t", text_column="id"))[0][0] == Pair(2, "1", "")
+    for wrong in (TsvColumns(tsv="t", src_column="En", tgt_column="ko"), TsvTexts(tsv="t", text_column="En")):
+        with pytest.raises(CorpusError) as caught:
+            pairs_of(tmp_path, wrong, skip=True)
+        check_error(caught.value, "no-column-named", f"{tmp_path / 't'}:1", "'En'", "id, ko, en")
+    (tmp_path / "t").write_bytes(b"\xff\tko\na\tb\n")
+    with pytest.raises(CorpusError) as caught:
+        pairs_of(tmp_path, TsvColumns(tsv="t", tgt_column="ko"), skip=True)
+    assert caught.value.code == "not-utf8"
 
 
 def test_a_bad_header_matters_not_and_a_header_alone_is_empty(tmp_path):

@@ -15,6 +15,7 @@ from clearhead.errors import UsageError
 
 if TYPE_CHECKING:
     from clearhead.cli.scoring import Evaluation
+    from clearhead.config import Column
     from clearhead.evaluation.paired import PairedScores
 
 
@@ -38,7 +39,7 @@ class LabelledFile:
 
     tsv: Path
     name: str
-    columns: dict[str, int]
+    columns: dict[str, Column]
     labels: dict[str, str]
     skip_bad_lines: bool = False
 
@@ -49,10 +50,10 @@ def evaluate(
     ref: Annotated[Path | None, typer.Option(help="Reference translations, line for line.")] = None,
     tsv: Annotated[Path | None, typer.Option(help="Labelled texts, in the training text's columns or as said.")] = None,
     text_column: Annotated[
-        int | None, typer.Option(min=0, help="Of --tsv: number of the texts' column, from 0.")
+        str | None, typer.Option(help="Of --tsv: the texts' column, by its name or its number, from 0.")
     ] = None,
-    second_column: Annotated[int | None, typer.Option(min=0, help="Of --tsv: that of a second text's.")] = None,
-    label_column: Annotated[int | None, typer.Option(min=0, help="Of --tsv: that of the label's.")] = None,
+    second_column: Annotated[str | None, typer.Option(help="Of --tsv: that of a second text.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Of --tsv: that of the label.")] = None,
     header: Annotated[
         bool | None, typer.Option("--header/--no-header", help="Of --tsv: whether the first line names the columns.")
     ] = None,
@@ -74,10 +75,9 @@ def evaluate(
     intervals; several runs are put to a paired test. What was said and the scores are kept in the run folder, under
     evaluations/.
     """
-    columns = {
-        "text_column": text_column, "second_column": second_column, "label_column": label_column, "header": header,
-    }  # fmt: skip
-    given = {key: value for key, value in columns.items() if value is not None}
+    columns = {"text_column": text_column, "second_column": second_column, "label_column": label_column}
+    given: dict[str, Column] = {key: column(value) for key, value in columns.items() if value is not None}
+    given |= {} if header is None else {"header": header}
     if tsv is not None:
         name = name or tsv.name.removesuffix(".gz").removesuffix(".tsv")
         _label(runs, LabelledFile(tsv, name, given, names_of(label or []), skip_bad_lines), format, device)
@@ -122,6 +122,11 @@ def _score(
         case Format.json:
             table = {"runs": [each.to_dict() for each in evaluations], "paired": paired.to_dict() if paired else None}
             typer.echo(as_json(table), nl=False)
+
+
+def column(said: str) -> Column:
+    """Return the column that an option names: digits are a number, whatever else is a name in the first line."""
+    return int(said) if said.isdecimal() else said
 
 
 def names_of(labels: list[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from clearhead.cli.evaluate import Format
+from clearhead.cli.evaluate import Format, column
 from clearhead.errors import UsageError
 
 
@@ -23,8 +23,8 @@ def few_shot(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="So many draws of examples for each number.")] = 3,
     limit: Annotated[int, typer.Option(min=0, help="Only so many texts, drawn evenly; 0 for all.")] = 0,
-    text_column: Annotated[int, typer.Option(min=0, help="Number of the text's column, from 0.")] = 0,
-    label_column: Annotated[int, typer.Option(min=0, help="Number of the label's column, from 0.")] = 1,
+    text_column: Annotated[str, typer.Option(help="The text's column, by its name or its number, from 0.")] = "0",
+    label_column: Annotated[str, typer.Option(help="The label's column, by its name or its number, from 0.")] = "1",
     header: Annotated[bool, typer.Option("--header", help="The first line names the columns.")] = False,
     skip_bad_lines: Annotated[bool, typer.Option("--skip-bad-lines", help="Drop and count unreadable lines.")] = False,
     name: Annotated[str, typer.Option(help="Name of the test set.  [default: the file's]")] = "",
@@ -46,7 +46,7 @@ def few_shot(
     counts = sorted(set(shots or [0]))
     if examples is None and counts != [0]:
         raise UsageError("missing-argument", command="clearhead few-shot", name="--examples")
-    columns = TsvTexts(tsv=str(tsv), text_column=text_column, label_column=label_column, header=header)
+    columns = TsvTexts(tsv=str(tsv), text_column=column(text_column), label_column=column(label_column), header=header)
     asked = prompting.Asked(columns, str(examples or ""), words, template, counts, seeds, limit, skip_bad_lines)
     done = prompting.prompt_run(run, asked, name or tsv.name.removesuffix(".gz").removesuffix(".tsv"), device)
     print(f"{run}: the table is in {done.path}, the chart in {run / 'report.html'}", file=sys.stderr)

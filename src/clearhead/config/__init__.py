@@ -11,6 +11,7 @@ from __future__ import annotations
 from clearhead.config.data import (
     SOURCES,
     BuiltIn,
+    Column,
     DataConfig,
     Languages,
     ParallelFiles,

@@ -8,6 +8,9 @@ from pydantic import Discriminator, Field, Tag
 
 from clearhead.config.section import NonNegative, Positive, Probability, Section
 
+Column = NonNegative | Annotated[str, Field(min_length=1)]
+"""A column of a TSV: its number, from 0, or its name in the first line, which then is a header."""
+
 
 class SourceOptions(Section):
     """What every kind of source has."""
@@ -32,12 +35,12 @@ class TsvColumns(SourceOptions):
 
     tsv: str
     """Path of the file, relative to ``data.root``."""
-    src_column: NonNegative = 0
-    """Number of the source column, from 0."""
-    tgt_column: NonNegative = 1
-    """Number of the target column, from 0."""
+    src_column: Column = 0
+    """The source column."""
+    tgt_column: Column = 1
+    """The target column."""
     header: bool = False
-    """Whether the first line names the columns."""
+    """Whether the first line names the columns; it does where a column is named."""
 
 
 class BuiltIn(SourceOptions):
@@ -61,14 +64,14 @@ class TsvTexts(SourceOptions):
 
     tsv: str
     """Path of the file, relative to ``data.root``."""
-    text_column: NonNegative
-    """Number of the text's column, from 0."""
-    second_column: NonNegative | None = None
-    """Number of the second text's column where two texts are classified together."""
-    label_column: NonNegative | None = None
-    """Number of the label's column."""
+    text_column: Column
+    """The text's column."""
+    second_column: Column | None = None
+    """The second text's column where two texts are classified together."""
+    label_column: Column | None = None
+    """The label's column."""
     header: bool = False
-    """Whether the first line names the columns."""
+    """Whether the first line names the columns; it does where a column is named."""
     labels: dict[str, str] = Field(default={})
     """What the file's labels are called in the run ({"0": "NEGATIVE"}); one that is not named here keeps its name."""
 

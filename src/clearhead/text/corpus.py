@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 from unicodedata import normalize
 
-from clearhead.config import BuiltIn, ParallelFiles, Source, TextFile, TsvColumns, TsvTexts, expand_root
+from clearhead.config import BuiltIn, Column, ParallelFiles, Source, TextFile, TsvColumns, TsvTexts, expand_root
 from clearhead.errors import CorpusError
 
 MAX_LINE_BYTES = 1_000_000
@@ -157,29 +157,49 @@ def _two_files(src_path: Path, tgt_path: Path) -> Iterator[Row]:
 
 
 def _labelled(path: Path, source: TsvTexts) -> Iterator[Row]:
-    texts = [source.text_column, *([] if source.second_column is None else [source.second_column])]
+    texts: list[Column] = [source.text_column, *([] if source.second_column is None else [source.second_column])]
     for number, lines, label in _columns(path, source.header, texts, source.label_column):
         yield number, lines, source.labels.get(label, label) if isinstance(label, str) else label
 
 
-def _columns(path: Path, header: bool, texts: list[int], label: int | None) -> Iterator[Row]:
+def _columns(path: Path, header: bool, texts: list[Column], label: Column | None) -> Iterator[Row]:
     """Read the columns ``texts`` and ``label`` of a TSV."""
-    needed = 1 + max(texts + ([] if label is None else [label]))
-    first = 2 if header else 1
+    wanted: Sequence[Column] = texts if label is None else [*texts, label]
+    named = any(isinstance(column, str) for column in wanted)
+    first = 2 if header or named else 1
+    numbers = [column for column in wanted if isinstance(column, int)]  # all of them, where none is named
     number = 0
     for number, line in enumerate(_lines(path), 1):
+        if number == 1 and named:
+            numbers = _numbers_of(wanted, path, line)
         if number < first:
             continue
         if isinstance(line, CorpusError):
             yield number, [line], ""
             continue
-        cells = line.removesuffix("\r").split("\t")
+        cells, needed = _cells(line), 1 + max(numbers)
         if len(cells) < needed:
             yield number, [CorpusError("columns", path=path, line=number, columns=len(cells), needed=needed)], ""
         else:
-            yield number, [cells[column] for column in texts], "" if label is None else cells[label]
+            found = [cells[column] for column in numbers]
+            yield number, found[: len(texts)], "" if label is None else found[-1]
     if number < first:
         raise CorpusError("empty-file", path=path)
+
+
+def _numbers_of(columns: Sequence[Column], path: Path, first_line: Line) -> list[int]:
+    """Return the columns' numbers, of those that are named by what the first line says."""
+    if isinstance(first_line, CorpusError):
+        raise first_line
+    names = _cells(first_line)
+    missing = [column for column in columns if isinstance(column, str) and column not in names]
+    if missing:
+        raise CorpusError("no-column-named", path=path, name=missing[0], names=", ".join(names))
+    return [names.index(column) if isinstance(column, str) else column for column in columns]
+
+
+def _cells(line: str) -> list[str]:
+    return line.removesuffix("\r").split("\t")
 
 
 def _builtin(source: BuiltIn) -> Iterator[Row]:
