@@ -115,6 +115,18 @@ def test_a_rare_class_counts_more_where_classes_are_balanced(corpus):
     torch.testing.assert_close(plain, torch.nn.functional.cross_entropy(logits, batch.labels, reduction="sum").detach())
 
 
+def test_a_class_counts_as_much_as_is_said(corpus):
+    said = ["training.class_weights.GOOD=3.0"]
+    task = open_training(classification(corpus, BAG, *said), corpus / "run").task
+    counts = torch.bincount(torch.from_numpy(task.corpora.train.labels()))
+    assert task.labels == ("BAD", "GOOD") and task.weights[1] / task.weights[0] == pytest.approx(3.0)
+    assert (task.weights * counts).sum() == pytest.approx(counts.sum())
+    both = open_training(classification(corpus, BAG, *said, "training.balance_classes=true"), corpus / "both").task
+    assert both.weights[1] * counts[1] / (both.weights[0] * counts[0]) == pytest.approx(3.0)
+    with pytest.raises(ConfigError, match="'GREAT' is none of the labels: BAD, GOOD"):
+        open_training(classification(corpus, BAG, "training.class_weights.GREAT=3.0"), corpus / "none")
+
+
 def test_a_masked_language_model_fills_in_what_the_rest_tells(corpus):
     settings = ["training.max_steps=200", "training.validate_every=200", "model.dropout=0.0"]
     run = config(corpus, "masked-language-model", ENCODER["body"], {"text": "chain.txt"}, *settings)

@@ -56,6 +56,8 @@ class TrainingConfig(Section):
     """Whether a masked language model is asked whole words."""
     balance_classes: bool = False
     """Whether a text of a rare class counts as much more as its class is rarer."""
+    class_weights: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default={})
+    """How much a text of a class counts, by its label ({"NEGATIVE" = 2.0}); 1 where none is named."""
     validate_metric: Literal["loss", "bleu", "chrf", "accuracy", "f1"] = "loss"
     """What chooses the best checkpoint and stops early."""
     validate_sentences: Positive = 1000

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clearhead.config import RunConfig
+from clearhead.config import RunConfig, TrainingConfig
 from clearhead.data.corpus import Corpora
 from clearhead.data.order import micro_batches
 from clearhead.data.texts import TextBatch, TextCorpus
 from clearhead.device import Device
-from clearhead.errors import CorpusError
+from clearhead.errors import ConfigError, CorpusError
 from clearhead.evaluation.classification import classification_scores
 from clearhead.models.classifier import Classifier
 from clearhead.training.distributed import Team
@@ -28,6 +28,23 @@ def count_ngrams(model: nn.Module, corpus: TextCorpus, pad_id: int) -> None:
     pieces = micro_batches(np.arange(len(corpus)), corpus, COUNTING_BATCH_TOKENS)
     batches = (corpus.batch(indexes, pad_id) for indexes in pieces)
     model.ngram_evidence.count((batch.ids, batch.mask, batch.labels) for batch in batches)
+
+
+def class_weights(labels: tuple[str, ...], counts: np.ndarray, config: TrainingConfig) -> np.ndarray:
+    """Return how much a text of each class counts, (C,): 1 on average over the training texts.
+
+    counts: (C,) the training texts of each class.
+
+    Raises:
+        ConfigError: a weight for a label that is none.
+    """
+    for label in config.class_weights:
+        if label not in labels:
+            raise ConfigError("no-such-class", label=label, labels=", ".join(labels))
+    weights = np.array([config.class_weights.get(label, 1.0) for label in labels])
+    if config.balance_classes:
+        weights = weights / counts
+    return weights * counts.sum() / (weights * counts).sum()
 
 
 class ClassificationLoss(nn.Module):
@@ -69,6 +86,7 @@ class Classification:
 
     Raises:
         CorpusError: a label has no text in the training corpus.
+        ConfigError: a weight for a label that is none.
     """
 
     unit = "texts"
@@ -85,8 +103,7 @@ class Classification:
         for label, count in zip(labels, counts):
             if not count:
                 raise CorpusError("class-without-text", label=label, lost=corpora.lost.line())
-        balanced = counts.sum() / (len(labels) * counts)
-        self.weights = torch.tensor(balanced if config.training.balance_classes else np.ones(len(labels))).float()
+        self.weights = torch.from_numpy(class_weights(labels, counts, config.training)).float()
 
     def batch(self, corpus: TextCorpus, indexes: np.ndarray, epoch: int) -> TextBatch:
         """Return the texts and their labels."""
