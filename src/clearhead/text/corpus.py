@@ -181,7 +181,7 @@ def _columns(path: Path, header: bool, texts: list[Column], label: Column | None
         if len(cells) < needed:
             yield number, [CorpusError("columns", path=path, line=number, columns=len(cells), needed=needed)], ""
         else:
-            found = [cells[column] for column in numbers]
+            found: list[Line] = [cells[column] for column in numbers]
             yield number, found[: len(texts)], "" if label is None else found[-1]
     if number < first:
         raise CorpusError("empty-file", path=path)
