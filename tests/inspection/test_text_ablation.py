@@ -36,6 +36,10 @@ def hidden(model, text=HIDDEN):
 
 CASES = {
     "classifier": (ClassifierConfig(body=EncoderConfig(**SIZES), labels=LABELS, pooling="first"), label),
+    "two texts": (
+        ClassifierConfig(body=EncoderConfig(**SIZES), labels=LABELS, pooling="first"),
+        lambda model: label(model, f"{TEXT}\t{TEXT}"),
+    ),
     "language model": (DecoderConfig(**SIZES), following),
     "masked language model": (EncoderConfig(**SIZES), hidden),
     "nothing hidden": (EncoderConfig(**SIZES), lambda model: hidden(model, TEXT)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from clearhead.errors import CorpusError, UsageError
 from clearhead.inspection.document import document
 from clearhead.inspection.texts import explain_label, explain_next
 from clearhead.models.build import build_model
+from clearhead.pipelines import Reader
 
 from .checks import check_stack, check_step, check_weights, close, stored
 from .numpy_classifier import NumpyClassifier
@@ -134,6 +136,39 @@ def test_what_tokens_contribute_adds_up_and_is_what_leaving_them_out_costs(name)
     assert len(explanation.contributions["integrated_gradients"]) == len(ids)
 
 
+@pytest.mark.parametrize("name", ["bert", "lstm", "bag"])
+def test_two_texts_with_a_tab_between_are_read_together(name):
+    """As the pipeline reads them; a token left out of either leaves the other where it is."""
+    model, tokenizer = classifier(name), tokenizers().src
+    if name == "bert":  # segments as loud as tokens
+        model.body.segments.weight.data.normal_(generator=torch.Generator().manual_seed(1))
+    one, other = "My sister reads.", "cafe\u0301 old"
+    explanation = explained(model, f"{one}\t{other}")
+    reader = Reader(model, tokenizer, 40, "cpu", "fp32")
+    ((_, ids, mask, segments),) = reader.read([{"text": one, "text_pair": normalize("NFC", other)}])
+    assert [token.id for token in explanation.src] == ids[0].tolist()
+    assert list(explanation.segments) == segments[0].tolist() and 0 < sum(explanation.segments) < len(ids[0]) - 3
+    with torch.no_grad():
+        logits = model(ids, mask, segments)[0]
+    assert np.allclose([each.logit for each in explanation.labels], logits.tolist(), atol=1e-5)
+    assert explanation.src_text == f"{one}\tcafé old"
+    for token, second in zip(explanation.src, explanation.segments):
+        if token.start is not None:
+            assert (token.start > len(one)) == second
+            shown = explanation.src_text[token.start : token.end]
+            assert token.text.strip("▁ ") in shown or (token.text.startswith("<0x") and shown == "é")
+    label = LABELS.index(explanation.tgt_text)
+    for place, lost in enumerate(explanation.contributions["leave_one_out"]):
+        keep = [at for at in range(len(ids[0])) if at != place]
+        with torch.no_grad():
+            without = model(ids[:, keep], mask[:, keep], segments[:, keep]).log_softmax(-1)[0, label].item()
+        placed = explanation.src[place].start is not None
+        assert math.isclose(lost, explanation.log_prob - without if placed else 0.0, abs_tol=1e-5)
+    with pytest.raises(CorpusError) as long:
+        explained(model, f"{TEXT}\t{TEXT * 9}", max_tokens=40)
+    assert long.value.fields["limit"] == 37
+
+
 def test_integrated_gradients_of_a_linear_score_are_its_terms():
     """Of a bag of embeddings under a sum, each token's contribution is known: no integral, no order."""
     from clearhead.inspection.texts import integrated_gradients
@@ -144,7 +179,7 @@ def test_integrated_gradients_of_a_linear_score_are_its_terms():
             self.token_embedding = classifier("bag").body.token_embedding
             self.weights = torch.linspace(-1.0, 1.0, 16)
 
-        def forward(self, ids, mask):
+        def forward(self, ids, mask, segments):
             score = (self.token_embedding(ids) @ self.weights).sum(1)
             return torch.stack([score, torch.log1p(-score.exp())], 1)  # already a log-softmax
 
@@ -153,7 +188,7 @@ def test_integrated_gradients_of_a_linear_score_are_its_terms():
         model.token_embedding.weight.abs_().mul_(model.weights.sign() * -0.01)  # so that the score is below 0
     ids = torch.tensor([[5, 80, 300, 5]])
     terms = (model.token_embedding(ids) @ model.weights)[0].tolist()
-    assert np.allclose(integrated_gradients(model, ids, 0), terms, atol=1e-6)
+    assert np.allclose(integrated_gradients(model, ids, torch.zeros_like(ids), 0), terms, atol=1e-6)
 
 
 def test_a_classifiers_attention_and_a_recurrent_ones_gates_are_there():

@@ -82,7 +82,7 @@ def inspect(
     run: Annotated[
         Path, typer.Argument(help="Run folder, a committee, or a folder of Transformers; whatever it is for.")
     ],
-    text: Annotated[str, typer.Argument(help="What the model is asked.")] = "",
+    text: Annotated[str, typer.Argument(help="What the model is asked; a tab parts two texts of a classifier.")] = "",
     html: Annotated[Path | None, typer.Option(help="Write one page that needs no network.")] = None,
     serve: Annotated[bool, typer.Option("--serve", help="Answer a browser on this machine; type and look.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 for any free one.")] = 8000,

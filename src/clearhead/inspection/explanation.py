@@ -129,6 +129,7 @@ class Explanation:
     tensors: name -> array without a batch dimension (H heads, S source and T target positions, D, K, F widths).
     steps: what the model says at each target position; of a masked language model at each source position.
     score: of the text that came out, as the search ranks it.
+    segments: of a classifier, for each source token whether it is the second text's (1) or not (0).
     """
 
     kind: str
@@ -145,6 +146,7 @@ class Explanation:
     greedy: Outcome | None = field(default=None, repr=False)
     labels: tuple[Label, ...] = ()
     contributions: Mapping[str, Sequence[float]] = field(default_factory=dict, repr=False)
+    segments: tuple[int, ...] = field(default=(), repr=False)
 
     @property
     def encoder_attention(self) -> np.ndarray:

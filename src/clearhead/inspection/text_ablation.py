@@ -55,7 +55,8 @@ def text_ablations(
 
 def _label(model: Any, ids: Tensor, explanation: Explanation, tokenizer: AnyTokenizer) -> Judged:
     labels = [each.label for each in explanation.labels]
-    log_probs = model(ids, torch.ones_like(ids, dtype=torch.bool)).float().log_softmax(-1)  # (n, C)
+    segments = torch.tensor(explanation.segments, device=ids.device).expand(len(ids), -1)
+    log_probs = model(ids, torch.ones_like(ids, dtype=torch.bool), segments).float().log_softmax(-1)  # (n, C)
     own = log_probs[:, labels.index(explanation.tgt_text)].tolist()
     return [(log_prob, labels[best]) for log_prob, best in zip(own, log_probs.argmax(-1).tolist())]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 from unicodedata import normalize
 
@@ -12,8 +13,8 @@ from torch import Tensor, nn
 from clearhead.device import Device
 from clearhead.errors import CorpusError, UsageError
 from clearhead.inspection.explain import arrays, named
-from clearhead.inspection.explanation import Explanation, Label
-from clearhead.inspection.steps import as_placed, placed, placed_ids, steps_of, unplaced
+from clearhead.inspection.explanation import Explanation, Label, PlacedToken
+from clearhead.inspection.steps import as_placed, placed_ids, steps_of, unplaced
 from clearhead.inspection.trace import hooks, tracing
 from clearhead.models.interface import MaskedLanguageModel
 from clearhead.nn.embedding import TokenEmbedding
@@ -33,28 +34,29 @@ def explain_label(
 ) -> Explanation:
     """Return what a classifier computes for ``text``, and what each token contributes to the label it gives.
 
-    Contributions are to the label's log-probability.
+    Two texts that it reads together stand with a tab between. Contributions are to the label's log-probability.
 
     Raises:
         UsageError: the text is blank.
         CorpusError: it is longer than the model reads.
     """
-    text, own = _read(text, tokenizer, max_tokens - 2)
-    front, back = [tokenizer.bos_id], [tokenizer.eos_id]
-    ids = torch.tensor([[*front, *own, *back]], device=device.name)
+    text, src, second = _read_together(text, tokenizer, max_tokens)
+    ids = torch.tensor([[token.id for token in src]], device=device.name)
+    segments = torch.tensor([second], device=device.name)
+    own = [place for place, token in enumerate(src) if token.start is not None]
     with device.autocast():
         with tracing(model) as trace:
-            logits = model(ids, torch.ones_like(ids, dtype=torch.bool))[0].float()
+            logits = model(ids, torch.ones_like(ids, dtype=torch.bool), segments)[0].float()
         best = int(logits.argmax())
         contributions = {
-            "integrated_gradients": integrated_gradients(model, ids, best),
-            "leave_one_out": leave_one_out(model, ids, best),
+            "integrated_gradients": integrated_gradients(model, ids, segments, best),
+            "leave_one_out": leave_one_out(model, ids, segments, own, best),
         }
     said = zip(labels, logits.tolist(), logits.softmax(-1).tolist())
     return Explanation(
         kind="classifier",
         src_text=text,
-        src=tuple(placed(text, tokenizer, front, back)),
+        src=tuple(src),
         tgt_text=labels[best],
         tgt_inputs=(),
         tgt_outputs=(),
@@ -62,16 +64,46 @@ def explain_label(
         log_prob=float(logits.log_softmax(-1)[best]),
         labels=tuple(Label(*each) for each in said),
         contributions=contributions,
+        segments=tuple(second),
     )
 
 
-def integrated_gradients(model: nn.Module, ids: Tensor, label: int) -> list[float]:
+def _read_together(text: str, tokenizer: AnyTokenizer, max_tokens: int) -> tuple[str, list[PlacedToken], list[int]]:
+    """Return the text in NFC, its tokens between special ones, and for each whether it is the second text's (1) or not.
+
+    A tab begins a second text: where texts are learned from, it parts columns, so that no text has one itself.
+    """
+
+    def cut(text: str) -> list[tuple[PlacedToken, int]]:
+        first, _, second = text.partition("\t")
+        behind = len(first) + 1
+        moved = [
+            replace(token, start=token.start + behind, end=token.end + behind) for token in tokenizer.tokens(second)
+        ]
+        return [(as_placed(token), 0) for token in tokenizer.tokens(first)] + [(as_placed(token), 1) for token in moved]
+
+    two = "\t" in text
+    between = two * tokenizer.separators
+    text, own = _checked(text, cut, max_tokens - 2 - between)
+    bos, eos = (unplaced([id], tokenizer) for id in (tokenizer.bos_id, tokenizer.eos_id))
+    first, second = ([token for token, side in own if side == wanted] for wanted in (0, 1))
+    front = [*bos, *first, *eos * between]
+    back = [*second, *eos]
+    return text, [*front, *back], [0] * len(front) + [int(two)] * len(back)
+
+
+def _log_probs(model: nn.Module, ids: Tensor, segments: Tensor) -> Tensor:
+    """Return a classifier's log-probabilities (B, C) of ids and segments (B, S), which have no padding."""
+    return model(ids, torch.ones_like(ids, dtype=torch.bool), segments).float().log_softmax(-1)
+
+
+def integrated_gradients(model: nn.Module, ids: Tensor, segments: Tensor, label: int) -> list[float]:
     """Return how much each token's vector adds to a label's log-probability (Sundararajan et al. 2017, equation 1).
 
     The path leads from no vectors (zeros; positions stay) to the tokens' own. The sum is what the log-probability of
     the text is more than that of no vectors, up to the error of a sum in place of an integral.
 
-    ids: (1, S).
+    ids, segments: (1, S).
     """
     alphas = ((torch.arange(STEPS, device=ids.device) + 0.5) / STEPS)[:, None, None]
     whole: list[Tensor] = []
@@ -88,28 +120,25 @@ def integrated_gradients(model: nn.Module, ids: Tensor, label: int) -> list[floa
                 isinstance(module, TokenEmbedding) and path.endswith("token_embedding")
             ):
                 hook(module, scaled)
-        rows = ids.expand(STEPS, -1)
-        log_probs = model(rows, torch.ones_like(rows, dtype=torch.bool)).float().log_softmax(-1)
+        log_probs = _log_probs(model, ids.expand(STEPS, -1), segments.expand(STEPS, -1))
         gradients = torch.autograd.grad(log_probs[:, label].sum(), leaves)
     each = [(x * gradient.mean(dim=0)).sum(dim=-1) for x, gradient in zip(whole, gradients)]
     return torch.stack(each).sum(dim=0).double().tolist()
 
 
 @torch.no_grad()
-def leave_one_out(model: nn.Module, ids: Tensor, label: int) -> list[float]:
-    """Return how much a label's log-probability falls where a token is left out; bos and eos stay, with 0.
+def leave_one_out(model: nn.Module, ids: Tensor, segments: Tensor, own: list[int], label: int) -> list[float]:
+    """Return how much a label's log-probability falls where a token is left out; special tokens stay, with 0.
 
-    ids: (1, S), S at least 3.
+    ids, segments: (1, S); own: the places of tokens that are a text's.
     """
-    length = ids.shape[1]
-    places = torch.arange(length, device=ids.device).expand(length - 2, -1)
-    stay = places != torch.arange(1, length - 1, device=ids.device)[:, None]
-    without = ids.expand(length - 2, -1)[stay].view(length - 2, length - 1)
-
-    def log_probs(rows: Tensor) -> Tensor:
-        return model(rows, torch.ones_like(rows, dtype=torch.bool)).float().log_softmax(-1)[:, label]
-
-    return [0.0, *(log_probs(ids) - log_probs(without)).tolist(), 0.0]
+    count, length = len(own), ids.shape[1]
+    places = torch.tensor(own, dtype=torch.long, device=ids.device)
+    stay = torch.arange(length, device=ids.device) != places[:, None]  # (N, S)
+    without = (rows.expand(count, -1)[stay].view(count, length - 1) for rows in (ids, segments))
+    lost = torch.zeros(length, device=ids.device)
+    lost[places] = _log_probs(model, ids, segments)[:, label] - _log_probs(model, *without)[:, label]
+    return lost.tolist()
 
 
 @torch.no_grad()
@@ -121,7 +150,7 @@ def explain_next(model: nn.Module, tokenizer: AnyTokenizer, device: Device, text
         CorpusError: it is longer than the model's positions.
     """
     limit = int(model.max_positions) - 1  # type: ignore[arg-type]
-    text, own = _read(text, tokenizer, limit)
+    text, own = _checked(text, tokenizer.encode, limit)
     ids = torch.tensor([[tokenizer.eos_id, *own]], device=device.name)  # as in training, a text stands behind an eos
     with device.autocast(), tracing(model) as trace:
         logits = model.project(model(ids)[0])  # type: ignore[operator]
@@ -185,10 +214,6 @@ def filled(ids: list[int], guesses: list[int], tokenizer: AnyTokenizer) -> tuple
     """Return the text of ``ids`` with a guess wherever one is hidden, "" where none is, and its ids."""
     said = [guess if id == tokenizer.mask_id else id for id, guess in zip(ids, guesses)]
     return ("" if said == ids else tokenizer.decode(said[1:-1])), said
-
-
-def _read(text: str, tokenizer: AnyTokenizer, limit: int) -> tuple[str, list[int]]:
-    return _checked(text, tokenizer.encode, limit)
 
 
 def _checked(text: str, cut: Callable[[str], list[T]], limit: int) -> tuple[str, list[T]]:
