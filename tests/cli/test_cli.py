@@ -39,15 +39,21 @@ def test_every_verb_has_help(verb, capsys):
     assert options and all(len(words) > 1 for words in options)
 
 
+def processor_time(*arguments: str) -> float:
+    """Return what running Python so costs, in seconds of processor time."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def test_help_is_quick():
-    """0.4 s is promised. Processor time, so that it holds on a busy machine too; the best of several."""
-    times = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "clearhead", "train", "--help"], check=True, capture_output=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(times) < 0.4
+    """Not much more than to import what it is printed by (1.7 times, 0.4 s at rest; torch would be ten times): no more
+    than a ratio holds on a busy machine, so the two are measured in turn, and the best of several counts."""
+    printers = "import typer, rich.markdown, rich.panel, rich.table"
+    times = [(processor_time("-m", "clearhead", "train", "--help"), processor_time("-c", printers)) for _ in range(5)]
+    ours, theirs = map(min, zip(*times))
+    assert ours < 3.0 * theirs
 
 
 def test_version(capsys):
