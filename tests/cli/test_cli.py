@@ -48,12 +48,14 @@ def processor_time(*arguments: str) -> float:
 
 
 def test_help_is_quick():
-    """Not much more than to import what it is printed by (1.7 times, 0.4 s at rest; torch would be ten times): no more
-    than a ratio holds on a busy machine, so the two are measured in turn, and the best of several counts."""
+    """Not much more than to import what it is printed by: 1.7 to 1.8 times, 0.4 s at rest (torch would be ten times).
+
+    Only a ratio holds on a busy machine, so the two are measured in turn, and the best of several counts.
+    """
     printers = "import typer, rich.markdown, rich.panel, rich.table"
     times = [(processor_time("-m", "clearhead", "train", "--help"), processor_time("-c", printers)) for _ in range(5)]
     ours, theirs = map(min, zip(*times))
-    assert ours < 3.0 * theirs
+    assert ours < 2.3 * theirs
 
 
 def test_version(capsys):

@@ -77,7 +77,8 @@ def evaluate(
     """
     columns = {"text_column": text_column, "second_column": second_column, "label_column": label_column}
     given: dict[str, Column] = {key: column(value) for key, value in columns.items() if value is not None}
-    given |= {} if header is None else {"header": header}
+    if header is not None:
+        given["header"] = header
     if tsv is not None:
         name = name or tsv.name.removesuffix(".gz").removesuffix(".tsv")
         _label(runs, LabelledFile(tsv, name, given, names_of(label or []), skip_bad_lines), format, device)

@@ -12,7 +12,7 @@ from clearhead.device import Device
 from clearhead.inspection.ablation import Ablation, Head, chosen_heads, heads_of, texts_without_heads
 from clearhead.inspection.explanation import Explanation, Outcome
 from clearhead.inspection.rivals import ROWS, Progress, silent
-from clearhead.inspection.texts import filled, likeliest_ordinary
+from clearhead.inspection.texts import filled, label_log_probs, likeliest_ordinary
 from clearhead.text.foreign import AnyTokenizer
 
 Judged = list[tuple[float, str]]
@@ -56,7 +56,7 @@ def text_ablations(
 def _label(model: Any, ids: Tensor, explanation: Explanation, tokenizer: AnyTokenizer) -> Judged:
     labels = [each.label for each in explanation.labels]
     segments = torch.tensor(explanation.segments, device=ids.device).expand(len(ids), -1)
-    log_probs = model(ids, torch.ones_like(ids, dtype=torch.bool), segments).float().log_softmax(-1)  # (n, C)
+    log_probs = label_log_probs(model, ids, segments)  # (n, C)
     own = log_probs[:, labels.index(explanation.tgt_text)].tolist()
     return [(log_prob, labels[best]) for log_prob, best in zip(own, log_probs.argmax(-1).tolist())]
 

@@ -92,7 +92,7 @@ def _read_together(text: str, tokenizer: AnyTokenizer, max_tokens: int) -> tuple
     return text, [*front, *back], [0] * len(front) + [int(two)] * len(back)
 
 
-def _log_probs(model: nn.Module, ids: Tensor, segments: Tensor) -> Tensor:
+def label_log_probs(model: nn.Module, ids: Tensor, segments: Tensor) -> Tensor:
     """Return a classifier's log-probabilities (B, C) of ids and segments (B, S), which have no padding."""
     return model(ids, torch.ones_like(ids, dtype=torch.bool), segments).float().log_softmax(-1)
 
@@ -120,7 +120,7 @@ def integrated_gradients(model: nn.Module, ids: Tensor, segments: Tensor, label:
                 isinstance(module, TokenEmbedding) and path.endswith("token_embedding")
             ):
                 hook(module, scaled)
-        log_probs = _log_probs(model, ids.expand(STEPS, -1), segments.expand(STEPS, -1))
+        log_probs = label_log_probs(model, ids.expand(STEPS, -1), segments.expand(STEPS, -1))
         gradients = torch.autograd.grad(log_probs[:, label].sum(), leaves)
     each = [(x * gradient.mean(dim=0)).sum(dim=-1) for x, gradient in zip(whole, gradients)]
     return torch.stack(each).sum(dim=0).double().tolist()
@@ -137,7 +137,7 @@ def leave_one_out(model: nn.Module, ids: Tensor, segments: Tensor, own: list[int
     stay = torch.arange(length, device=ids.device) != places[:, None]  # (N, S)
     without = (rows.expand(count, -1)[stay].view(count, length - 1) for rows in (ids, segments))
     lost = torch.zeros(length, device=ids.device)
-    lost[places] = _log_probs(model, ids, segments)[:, label] - _log_probs(model, *without)[:, label]
+    lost[places] = label_log_probs(model, ids, segments)[:, label] - label_log_probs(model, *without)[:, label]
     return lost.tolist()
 
 
