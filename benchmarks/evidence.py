@@ -1,9 +1,11 @@
 """Keep what a figure rests on: commit, command, resolved config, log, scores and weights hash, in docs/evidence/NAME.
 
     python benchmarks/evidence.py runs/multi30k-en-de-tiny multi30k-en-de-tiny --command "clearhead train ..."
+    python benchmarks/evidence.py runs/compare ladder --command "clearhead compare ..."
 
-Validation samples are left out of the log: they are sentences of a corpus whose licence is not ours to pass on. The
-weights themselves stay in the run folder; their sha256 says which they were.
+Of the folder of a comparison the report is kept, and each of its runs. The commit is that of the folder this is called
+in. Sentences are left out of logs and reports: they are of corpora whose licence is not ours to pass on. The weights
+themselves stay in the run folder; their sha256 says which they were.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import subprocess
 from pathlib import Path
 
 from clearhead.device import processor_flags, processor_name
+from clearhead.reporting.comparison_text import comparison_markdown
 from clearhead.runs.log import read_log
 
 EVIDENCE = Path(__file__).parent.parent / "docs" / "evidence"
@@ -54,6 +57,18 @@ def keep(run: Path, name: str, commands: list[str]) -> Path:
     return folder
 
 
+def keep_comparison(out: Path, name: str, commands: list[str]) -> Path:
+    """Write the evidence of the comparison in ``out`` and of its runs, and return its folder."""
+    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    for run in report["runs"]:
+        run.pop("translations", None)
+        keep(out / run["name"], f"{name}/{run['name']}", commands)
+    report["samples"] = []
+    (EVIDENCE / name / "report.json").write_text(json.dumps(report, ensure_ascii=False) + "\n", encoding="utf-8")
+    (EVIDENCE / name / "report.md").write_text(comparison_markdown(report, "en"), encoding="utf-8")
+    return EVIDENCE / name
+
+
 def _git(*words: str) -> str:
     return subprocess.run(["git", *words], check=True, capture_output=True, text=True).stdout.strip()
 
@@ -64,7 +79,8 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--command", action="append", required=True, help="what made the run; repeatable")
     arguments = parser.parse_args()
-    print(keep(arguments.run, arguments.name, arguments.command))
+    keeper = keep_comparison if (arguments.run / "report.json").exists() else keep
+    print(keeper(arguments.run, arguments.name, arguments.command))
 
 
 if __name__ == "__main__":

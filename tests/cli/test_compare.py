@@ -235,7 +235,7 @@ def test_the_length_penalty_is_chosen_on_validation_text_and_kept(compared, corp
 
 @pytest.mark.parametrize(
     ("name", "members", "base", "minutes"),
-    [("ladder", LADDER, "transformer-post", 20.0), ("ablations", ABLATIONS, "full", 12.0)],
+    [("ladder", LADDER, "transformer-post", 12.0), ("ablations", ABLATIONS, "full", 12.0)],
 )
 def test_the_comparisons_that_come_with_the_package(name, members, base, minutes, monkeypatch):
     monkeypatch.setenv("CLEARHEAD_DATA", "/corpora")

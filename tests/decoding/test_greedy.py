@@ -14,9 +14,10 @@ from .toy import EOS, KINDS, PAD, START, TableModel, V, model_of, problem, rando
 
 
 def close(ours, theirs):
+    """A batch of another size is summed in another order: on AMD's Zen 4 that has been worth 2.2e-5."""
     assert ours.tokens == theirs.tokens
     assert ours.finished == theirs.finished
-    assert ours.token_log_probs == pytest.approx(theirs.token_log_probs, abs=1e-5)
+    assert ours.token_log_probs == pytest.approx(theirs.token_log_probs, abs=5e-5)
     assert ours.score == pytest.approx(theirs.score, abs=1e-4)
 
 

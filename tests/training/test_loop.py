@@ -94,7 +94,7 @@ def test_stopped_and_gone_on_with_equals_uninterrupted_bit_for_bit(corpus, model
 
 
 def test_micro_batches_change_nothing_but_rounding(corpus):
-    plain = ["model.dropout=0.0"]
+    plain = ["model.dropout=0.0", "training.precision=fp32"]
     whole = losses(open_training(config(corpus, *plain), corpus / "a").events())
     pieces = losses(open_training(config(corpus, *plain, "training.micro_batch_tokens=40"), corpus / "b").events())
     assert [step for step, _ in whole] == [step for step, _ in pieces]
@@ -103,7 +103,8 @@ def test_micro_batches_change_nothing_but_rounding(corpus):
 
 @pytest.mark.parametrize("setting", ["auto", "256"])
 def test_a_gpu_without_room_gets_smaller_pieces_and_the_same_update(corpus, setting):
-    plain = ["model.dropout=0.0", "training.max_steps=3", f"training.micro_batch_tokens={setting}"]
+    plain = ["model.dropout=0.0", "training.precision=fp32", "training.max_steps=3"]
+    plain += [f"training.micro_batch_tokens={setting}"]
     whole = losses(open_training(config(corpus, *plain), corpus / "a").events())
     training = open_training(config(corpus, *plain), corpus / "b")
     update = training.updater.update

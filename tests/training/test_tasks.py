@@ -102,8 +102,8 @@ def test_a_rare_class_counts_more_where_classes_are_balanced(corpus):
     lines = (corpus / "texts.tsv").read_text().splitlines()
     rare = [line for line in lines[1:] if line.endswith("1")][:40]
     (corpus / "texts.tsv").write_text("\n".join([*lines[:1], *rare, *(x for x in lines[1:] if x.endswith("0"))]) + "\n")
-    setting = "training.balance_classes=true"
-    training = open_training(classification(corpus, BAG, setting), corpus / "run")
+    settings = ["training.balance_classes=true", "training.precision=fp32"]
+    training = open_training(classification(corpus, BAG, *settings), corpus / "run")
     weights, counts = training.task.weights, torch.bincount(torch.from_numpy(training.task.corpora.train.labels()))
     torch.testing.assert_close(weights * counts, torch.full((2,), counts.sum() / 2))
     batch = training.task.batch(training.task.corpora.train, torch.arange(9).numpy(), 0)

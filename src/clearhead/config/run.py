@@ -49,7 +49,7 @@ class TrainingConfig(Section):
     clip_norm: Annotated[float, Field(ge=0.0)] = 1.0
     """The gradient's norm is scaled down to this; 0 for never."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Number format of the arithmetic; auto takes bf16 where the processor has AMX or the GPU supports it."""
+    """Number format of the arithmetic; auto takes bf16 where the processor or the GPU multiplies it faster."""
     validate_every: Positive = 1000
     """Steps between validations."""
     mask_whole_words: bool = False

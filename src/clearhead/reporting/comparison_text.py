@@ -51,8 +51,9 @@ def comparison_markdown(comparison: dict[str, Any], language: str = "en") -> str
         rows = [[say("sentences"), *(f"{group['sentences']:,}" for group in groups)]]
         rows += [[run["name"], *(f"{group['bleu']:.1f}" for group in run["lengths"])] for run in scored]
         lines += ["", f"## {say('by-length')}", "", *_table(head, rows)]
-        lines += ["", f"## {say('same-sentences')}"]
-    for number, sample in enumerate(comparison["samples"] if scored else ()):
+    samples = comparison["samples"] if scored else []
+    lines += ["", f"## {say('same-sentences')}"] if samples else []
+    for number, sample in enumerate(samples):
         said = [[say("source"), sample["src"]], [say("reference"), sample["ref"]]]
         said += [[run["name"], run["translations"][number]] for run in scored]
         lines += ["", *_table(["", ""], said)]
