@@ -61,7 +61,7 @@ def _processor(key: str) -> str:
     return ""
 
 
-def _fast_bf16() -> str:
+def fast_bf16() -> str:
     """Return what multiplies bf16 faster than fp32 on this processor; empty for nothing.
 
     AVX512_BF16 alone was measured on both makes: slower than fp32 on Intel's cores, 2.2 to 3.5 times faster on AMD's
@@ -99,7 +99,7 @@ def choose_device(device: str = "auto", precision: str = "fp32") -> Device:
         if torch.cuda.is_bf16_supported():
             return Device(device, "bf16", "the GPU supports bf16")
         return Device(device, "fp32", "the GPU does not support bf16")
-    if fast := _fast_bf16():
+    if fast := fast_bf16():
         return Device(device, "bf16", f"the processor has {fast}")
     return Device(device, "fp32", "the processor multiplies bf16 no faster")
 
