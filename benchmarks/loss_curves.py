@@ -7,8 +7,8 @@
 
 The tiny recipe (recipes/multi30k-en-de-tiny.toml; $CLEARHEAD_DATA as there) is trained two ways, each with every seed:
 
-- clearhead: ``clearhead train`` as it is: bf16 where the processor has AMX, explicit attention, loss fused with the
-  projection, 16-bit dropout, workers over shared weights, fused Adam;
+- clearhead: ``clearhead train`` as it is: bf16 where the processor multiplies it faster, explicit attention, loss fused
+  with the projection, 16-bit dropout, workers over shared weights, fused Adam;
 - plain: the loop in this file. fp32, torch's scaled_dot_product_attention, F.dropout, F.cross_entropy over all logits
   of a piece of 2,048 tokens (of the whole batch it takes twice as long, for the same sum), torch.optim.Adam one weight
   after the other, clip_grad_norm_.

@@ -19,9 +19,9 @@ The last two get the very batches that clearhead trains on, as token ids: sorted
 clearhead and JoeyNMT smooth the labels, which the others' users do not, and clearhead clips gradients and reads text:
 it has the most to do. JoeyNMT and nn.Transformer have one dropout, which also falls on attention weights and inside the
 feed-forward network; the paper's and Marian's do not, so clearhead is measured with both. Threads are what each
-chooses. Number format: clearhead's own choice (bf16 where the processor has AMX); the peers' is fp32, as their
-documents train on a processor. --bf16 adds clearhead in fp32, and Marian and nn.Transformer under bf16 autocast; only
-on a processor with AMX, for without it bf16 is slower.
+chooses. Number format: clearhead's own choice (bf16 where the processor multiplies it faster); the peers' is fp32, as
+their documents train on a processor. --bf16 adds clearhead in fp32, and Marian and nn.Transformer under bf16 autocast;
+only on such a processor, for elsewhere bf16 is slower.
 
 A program's speed is target tokens per second in a window of updates after a warm-up. Every program reports, every few
 updates, the target tokens per second since its last report, the end of sentence counted and padding not (clearhead:
