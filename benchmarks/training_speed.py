@@ -254,7 +254,7 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=MODELS, default="small")
     parser.add_argument("--peers", nargs="*", choices=ENVIRONMENTS, default=list(ENVIRONMENTS))
-    parser.add_argument("--bf16", action="store_true", help="also the peers in bf16 and clearhead in fp32 (needs AMX or the like)")
+    parser.add_argument("--bf16", action="store_true", help="also peers in bf16, clearhead in fp32, to compare")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--warmup", type=int, help="updates before the window, in 5s (5)")
     parser.add_argument("--updates", type=int, help="updates in the window, in 5s (small: 20, paper-base: 10)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     import torch
 
 
-_CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""Where Linux says what a container may use, control groups version 2 and 1."""
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
+"""Where Linux says what a container, a service or a job of a cluster may use, and which of them this process is."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,16 @@ class Device:
     reason: str
 
     def autocast(self) -> torch.autocast:
-        """Return the context in which the model's matrix products run in the chosen format."""
+        """Return the context in which the model's matrix products run in the chosen format.
+
+        In training no weight's copy in bf16 is kept for its next use: autocast keeps them once a process, and whichever
+        worker leaves empties that store for all. Where a weight is used at every step of a sequence, it would hang on
+        chance how many copies there are, and over each copy's uses gradients would be summed in bf16.
+        """
         import torch
 
-        return torch.autocast(self.name, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+        enabled, keep = self.precision == "bf16", not torch.is_grad_enabled()
+        return torch.autocast(self.name, dtype=torch.bfloat16, enabled=enabled, cache_enabled=keep)
 
 
 def processor_flags() -> frozenset[str]:
@@ -107,6 +115,8 @@ def choose_device(device: str = "auto", precision: str = "fp32") -> Device:
 def memory_limit(device: str = "cpu") -> int:
     """Return how many bytes this process may use at the most: the GPU's memory, or the machine's or the container's.
 
+    Of several processes that torchrun starts on one machine each may use its share of that.
+
     Args:
         device: "cpu" or "cuda".
     """
@@ -115,10 +125,22 @@ def memory_limit(device: str = "cpu") -> int:
 
         return torch.cuda.get_device_properties("cuda").total_memory
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in _CONTAINER_LIMITS:
+    for path in _limit_files():
         with suppress(OSError, ValueError):  # "max", where there is no limit, is no number
-            limits.append(int(Path(path).read_text()))
-    return min(limits)
+            limits.append(int(path.read_text()))
+    return min(limits) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def _limit_files() -> Iterator[Path]:
+    """Yield where the limits of this process's control group stand and of all around it, in version 2 and 1."""
+    with suppress(OSError):
+        for line in _OWN_GROUPS.read_text().splitlines():
+            _, controllers, group = line.split(":", 2)
+            if controllers in ("", "memory"):
+                root = _CONTROL_GROUPS / controllers
+                name = "memory.limit_in_bytes" if controllers else "memory.max"
+                inner = root.joinpath(*Path(group).parts[1:])
+                yield from (folder / name for folder in (inner, *inner.parents) if folder.is_relative_to(root))
 
 
 def cache_folder() -> Path:

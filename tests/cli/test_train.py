@@ -13,8 +13,9 @@ import pytest
 
 from clearhead import Translator
 from clearhead.cli import run
+from clearhead.cli import stop as stop_module
 from clearhead.cli.recipe import Flags, config_from, find_recipe, language_of
-from clearhead.cli.stop import StopRequest
+from clearhead.cli.stop import ECHO_S, StopRequest
 from clearhead.errors import UsageError
 from clearhead.runs.files import hold_folder
 
@@ -122,15 +123,21 @@ def ctrl_c():
     signal.signal(signal.SIGINT, before)
 
 
-def test_the_second_signal_is_not_caught(ctrl_c):
+def test_the_second_signal_is_not_caught_but_an_echo_of_the_first_is(ctrl_c, monkeypatch, capsys):
+    now = 100.0
+    monkeypatch.setattr(stop_module.time, "monotonic", lambda: now)
     before = signal.getsignal(signal.SIGINT)
     with StopRequest() as stop:
-        os.kill(os.getpid(), signal.SIGINT)
-        assert stop() and stop.exit_code == 130
-        assert signal.getsignal(signal.SIGINT) is before
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop() and stop.exit_code == 130
+            now += 0.9 * ECHO_S / 2
+        assert capsys.readouterr().err.count("stopping after this update") == 1
+        now += ECHO_S
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(5)
+        assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_stop_request_outside_the_main_thread_takes_no_signal():

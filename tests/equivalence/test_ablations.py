@@ -127,6 +127,16 @@ def test_add_and_norm_follows_its_formula(placement, adds):
     torch.testing.assert_close(residual(x, sublayer, torch.ones(2, 5, dtype=torch.bool)), expected)
 
 
+def test_batch_norm_forgets_what_is_not_finite():
+    norm, x = BatchNorm(4), torch.randn(2, 3, 4)
+    norm(x)
+    before = norm.mean.clone(), norm.variance.clone()
+    for number in (torch.nan, torch.inf):
+        x[0, 0, 0] = number
+        norm(x)
+        assert torch.equal(norm.mean, before[0]) and torch.equal(norm.variance, before[1])
+
+
 def test_batch_norm_counts_tokens_only_and_remembers():
     torch.manual_seed(0)
     ours, theirs = BatchNorm(4), nn.BatchNorm1d(4, momentum=MOMENTUM)

@@ -16,7 +16,7 @@ from clearhead.data.batch import Batch
 from clearhead.device import choose_device
 from clearhead.kernels import functions, library
 from clearhead.models.build import build_model
-from clearhead.nn.attention import scaled_dot_product_attention
+from clearhead.nn.attention import AttentionCore, scaled_dot_product_attention
 from clearhead.nn.dropout import drawing_from, dropout, keep_mask
 from clearhead.training.loss import Seq2SeqLoss, cross_entropy_, linear_cross_entropy
 
@@ -132,6 +132,18 @@ def test_in_bf16_the_result_is_that_of_fp32_rounded():
         grads = torch.autograd.grad((found * weigh.to(found.dtype)).sum(), [*others, *inputs])
         for a, b in zip([found, *grads], [expected, *wanted]):
             torch.testing.assert_close(a.float(), b, rtol=2**-7, atol=2e-3)
+
+
+def test_under_autocast_scores_are_as_fine_without_the_kernel():
+    core, (q, k, v) = AttentionCore(), (torch.randn(2, 3, 21, 40) for _ in range(3))
+    q, k, v = (6.0 * q).bfloat16(), (6.0 * k).bfloat16(), v.bfloat16()
+    assert (q.float() @ k.float().transpose(-2, -1)).max() / 40**0.5 > 60.0
+    exact = core(q.float(), k.float(), v.float())
+    for there in (True, False):
+        if not there:
+            library._loaded = None
+        with choose_device("cpu", "bf16").autocast():
+            assert (core(q, k, v).float() - exact).norm() / exact.norm() < 2**-8
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -3,7 +3,8 @@
     python child.py PLAN ARGUMENTS...
 
 PLAN is JSON: {"place": "piece", "call": 7, "signals": ["SIGKILL"], "mark": "file"}. At the 7th call of that place the
-process writes ``mark`` and sends itself the signals. Without "place" it only counts, and leaves the counts in ``mark``.
+process writes ``mark`` and sends itself the signals; a number among them is seconds to wait. Without "place" it only
+counts, and leaves the counts in ``mark``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +29,10 @@ def reach(place: str) -> None:
     if place == PLAN.get("place") and COUNTS[place] == PLAN["call"]:
         leave_mark({"place": place, "call": PLAN["call"]})
         for name in PLAN["signals"]:
-            os.kill(os.getpid(), getattr(signal, name))
+            if isinstance(name, str):
+                os.kill(os.getpid(), getattr(signal, name))
+            else:
+                time.sleep(name)
 
 
 def leave_mark(content: object) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from clearhead.cli.stop import ECHO_S
+
 from .training import arguments, finish, log_of, outcome, write_corpus
 
 
@@ -46,7 +48,8 @@ def test_a_stop_saves_within_one_step_and_changes_nothing(whole, tmp_path, name,
 @pytest.mark.parametrize(("name", "codes"), [("SIGINT", {130, -signal.SIGINT}), ("SIGTERM", {-signal.SIGTERM})])
 def test_a_second_signal_ends_at_once(whole, tmp_path, name, codes):
     folder, _ = whole
-    plan = {"place": "updated", "call": 6, "signals": [name, name], "mark": str(tmp_path / "mark")}
+    signals = [name, name, 2 * ECHO_S, name]  # the second is the first one's echo
+    plan = {"place": "updated", "call": 6, "signals": signals, "mark": str(tmp_path / "mark")}
     out = tmp_path / "run"
     code, said = finish(plan, arguments(folder, out), folder / "cache")
     assert code in codes and "Traceback" not in said  # a shell says 143 of a process that SIGTERM has ended

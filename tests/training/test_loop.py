@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 import torch
 
+from clearhead import device
 from clearhead.config import RunConfig, make_config
 from clearhead.errors import TrainingError
 from clearhead.models.build import named_weights
 from clearhead.runs.checkpoints import average_weights, checkpoint_path, load_checkpoint
+from clearhead.runs.folder import RunFolder
 from clearhead.training.events import Finished, Progress, Saved, Skipped, Started, Validated
 from clearhead.training.session import open_training
 
@@ -195,6 +197,57 @@ def test_a_step_that_is_not_finite_changes_nothing_and_ten_end_the_training(corp
     assert sum(isinstance(e, Skipped) for e in seen) == 9
     for name, weight in named_weights(training.model).items():
         assert torch.equal(weight.nan_to_num(), before[name].clone().nan_to_num()) or "w_2.bias" in name
+
+
+def test_what_ten_bad_batches_have_not_changed_is_saved(corpus):
+    never = ["training.validate_every=100", "training.checkpoint_every=100"]
+    training = open_training(config(corpus, "training.max_steps=20", *never, model=BATCH_NORM), corpus / "run")
+    loss, steps, good = training.updater.replicas[0].forward, itertools.count(1), {}
+
+    def poisoned(batch, scale):
+        smoothed, plain = loss(batch, scale)
+        if next(steps) <= 3:
+            return smoothed, plain
+        for name, weight in named_weights(training.model).items():
+            good.setdefault(name, weight.clone())
+        return smoothed * math.inf, plain
+
+    training.updater.replicas[0].forward = poisoned
+    with pytest.raises(TrainingError, match="step 13"):
+        list(training.events())
+    kept = load_checkpoint(checkpoint_path(training.run, 13))
+    assert kept.state["skipped"] == 0
+    for name, weight in kept.weights.items():
+        assert torch.equal(weight, good[name]) or name.endswith((".mean", ".variance")), name
+    again = open_training(
+        config(corpus, "training.max_steps=20", *never, model=BATCH_NORM), corpus / "run", resume=True
+    )
+    assert [e.step for e in again.events() if isinstance(e, Progress)] == list(range(14, 21))
+
+
+def test_a_run_keeps_the_number_format_it_began_with(corpus, monkeypatch):
+    wanted = config(corpus, "training.max_steps=4", "model.dropout=0.0")
+    monkeypatch.setattr(device, "fast_bf16", lambda: "what it takes")
+    first = open_training(wanted, corpus / "run", should_stop=lambda: first.position.step >= 2)
+    assert first.device.precision == "bf16" and "what it takes" in first.device.reason
+    list(first.events())
+    assert RunFolder.open(corpus / "run").config.training.precision == "bf16"
+    monkeypatch.setattr(device, "fast_bf16", lambda: "")
+    for given in (wanted, RunFolder.open(corpus / "run").config):
+        second = open_training(given, corpus / "run", resume=True)
+        assert second.device.precision == second.config.training.precision == "bf16"
+        assert given != wanted or second.device.reason == "as the run began"
+    asked = config(corpus, "training.max_steps=4", "model.dropout=0.0", "training.precision=fp32")
+    assert open_training(asked, corpus / "run", resume=True).device.precision == "fp32"
+
+
+@pytest.mark.parametrize("model", [TRANSFORMER, RECURRENT, BAHDANAU, {**RECURRENT, "cell": "rnn"}])
+def test_two_workers_in_bf16_do_the_same_each_time(corpus, model):
+    """Autocast's store of weights in bf16 is one for all threads: with it GRU's gradients were another each time."""
+    torch.set_num_threads(2)
+    wanted = config(corpus, "training.precision=bf16", "training.max_steps=3", model=model)
+    found = [losses(open_training(wanted, corpus / f"run-{n}").events()) for n in range(3)]
+    assert found[0] == found[1] == found[2]
 
 
 def test_validation_decodes_with_the_tag_that_training_used(corpus):

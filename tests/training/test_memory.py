@@ -39,9 +39,14 @@ def test_what_is_kept_grows_with_the_batch_and_leaves_the_weights_out():
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_largest_halving_that_fits(monkeypatch, workers):
-    model, longest = loss(), batch(1, 50)
-    per_token = saved_bytes(model, longest) / 50
-    state = sum(w.numel() for w in model.parameters()) * 4 * (3 + workers)
+    model = loss()
+
+    def longest(pairs):
+        return batch(pairs, 50)
+
+    one, two = (saved_bytes(model, batch(pairs, 50)) for pairs in (1, 2))
+    per_token, fixed = (two - one) / 50, 2 * one - two
+    state = sum(w.numel() for w in model.parameters()) * 4 * (3 + workers) + workers * fixed
     for tokens in (6000, 3000, 1500):
         monkeypatch.setattr(
             memory,
@@ -55,12 +60,28 @@ def test_the_largest_halving_that_fits(monkeypatch, workers):
 
 def test_a_containers_limit_counts(monkeypatch, tmp_path):
     machine = memory_limit()
-    (tmp_path / "max").write_text("max\n")
-    (tmp_path / "limit").write_text("1234567\n")
-    monkeypatch.setattr(device_module, "_CONTAINER_LIMITS", (str(tmp_path / "max"), str(tmp_path / "none")))
+    own = tmp_path / "own"
+    monkeypatch.setattr(device_module, "_OWN_GROUPS", own)
+    monkeypatch.setattr(device_module, "_CONTROL_GROUPS", tmp_path / "groups")
+    assert memory_limit() == machine  # neither file is there
+    job = tmp_path / "groups/slurm/job_7"
+    (job / "step_0").mkdir(parents=True)
+    own.write_text("0::/slurm/job_7/step_0\n")
+    (job / "step_0/memory.max").write_text("max\n")
     assert memory_limit() == machine
-    monkeypatch.setattr(device_module, "_CONTAINER_LIMITS", (str(tmp_path / "max"), str(tmp_path / "limit")))
+    (job / "memory.max").write_text("1234567\n")  # of the whole job, around the step
     assert memory_limit() == 1234567
+    first = tmp_path / "groups/memory/docker"
+    first.mkdir(parents=True)
+    (first / "memory.limit_in_bytes").write_text("7654\n")
+    own.write_text("5:cpu,cpuacct:/docker\n4:memory:/docker\n")
+    assert memory_limit() == 7654
+
+
+def test_processes_of_one_machine_share_its_memory(monkeypatch):
+    alone = memory_limit()
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert memory_limit() == alone // 4
 
 
 MEASURE = """
@@ -81,5 +102,6 @@ print(peak() - before)
 def test_the_prediction_is_what_a_pass_takes():
     here = __file__.rpartition("/")[0]
     said = subprocess.run([sys.executable, "-c", MEASURE.format(here=here)], capture_output=True, text=True, check=True)
-    predicted = saved_bytes(loss(d_model=256, d_ff=1024, n_heads=4), batch(1, 40)) * 64
+    one, two = (saved_bytes(loss(d_model=256, d_ff=1024, n_heads=4), batch(pairs, 40)) for pairs in (1, 2))
+    predicted = one + 63 * (two - one)
     assert 0.6 * predicted < int(said.stdout) < predicted / memory.SHARE

@@ -286,7 +286,7 @@ def test_the_error_names_the_batch(corpus):  # noqa: F811
         list(training.events())
     assert caught.value.exit_code == 6
     message = caught.value.message("en")
-    assert "in batch 9 of epoch 0 (source:pair 1:" in message and "the last checkpoint stays" in message
+    assert "in batch 9 of epoch 0 (source:pair 1:" in message and "the newest checkpoint is from before them" in message
     assert "에포크 0의 9번 배치" in caught.value.message("ko")
 
 

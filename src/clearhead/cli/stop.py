@@ -5,17 +5,22 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ECHO_S = 0.5
+"""Within so many seconds a second signal is the same wish: who stops a service tells all its processes, and torchrun,
+told as well, tells its workers once more."""
 
 
 class StopRequest:
-    """While entered, the first SIGINT or SIGTERM is noted; a second one acts as if this were not here."""
+    """While entered, the first SIGINT or SIGTERM is noted; a later one acts as if this were not here."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
+        self._received_at = 0.0
         self._before: dict[signal.Signals, Any] = {}
 
     def __call__(self) -> bool:
@@ -36,9 +41,12 @@ class StopRequest:
         self._give_back()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.received = signal.Signals(number)
-        self._give_back()
-        print("\nstopping after this update; a checkpoint will be written (again: stop at once)", file=sys.stderr)
+        if self.received is None:
+            self.received, self._received_at = signal.Signals(number), time.monotonic()
+            print("\nstopping after this update; a checkpoint will be written (again: stop at once)", file=sys.stderr)
+        elif time.monotonic() - self._received_at > ECHO_S:
+            self._give_back()
+            signal.raise_signal(number)
 
     def _give_back(self) -> None:
         for number, handler in self._before.items():

@@ -31,7 +31,8 @@ class TrainingConfig(Section):
     batch_tokens: Positive = 4096
     """Size of an update: rows times the longest side, over all processes and micro-batches. Part of the result."""
     micro_batch_tokens: Positive | Literal["auto"] = "auto"
-    """What one process holds at once, counted the same way. Not part of the result."""
+    """What one process holds at once, counted the same way. Changes nothing but rounding, and which elements dropout
+    hits."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """How several processes share the work: each holds the whole model, or a part of it. Not part of the result."""
     optimizer: Literal["adam", "adamw"] = "adam"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -58,7 +59,8 @@ class AttentionCore(nn.Module):
         if kernels.can_attend(q, k, v):
             return kernels.attention(q, k, v, mask, dropout_p, next_key() if dropout_p else 0)
         if q.device.type == "cpu" and (k.shape[-2] <= EXPLICIT_UP_TO or dropout_p > 0.0):  # theirs draws unkeyed
-            return scaled_dot_product_attention(q, k, v, mask, dropout_p)[0]
+            with torch.autocast(q.device.type, enabled=False):  # scores that come to hundreds are too coarse in bf16
+                return scaled_dot_product_attention(q.float(), k.float(), v.float(), mask, dropout_p)[0].to(v.dtype)
         output = F.scaled_dot_product_attention(q, k, v, mask, dropout_p)
         if mask is not None:
             output = output.masked_fill(~mask.any(dim=-1, keepdim=True), 0.0)

@@ -33,9 +33,14 @@ class BatchNorm(nn.Module):
     def forward(self, x: Tensor, is_token: Tensor | None = None) -> Tensor:
         """Return x (B, T, D) normalised; in training padding becomes 0. is_token: (B, T) bool, None for everywhere."""
         rows = x.flatten(0, -2) if is_token is None or not self.training else x[is_token]  # (N, D)
+        running = (self.mean, self.variance) if self.training else ()
+        before = [each.clone() for each in running]
         rows = F.batch_norm(
             rows, self.mean, self.variance, self.weight, self.bias, self.training, MOMENTUM, self.epsilon
         )
+        if not all(each.isfinite().all() for each in running):  # the update will be skipped, and leaves no trace here
+            for each, was in zip(running, before):
+                each.copy_(was)
         if len(rows) == x.shape[:-1].numel():
             return rows.view_as(x)
         return rows.new_zeros(x.shape).index_put((is_token,), rows)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -132,7 +132,7 @@ class Training:
             if outcome.applied:
                 self.since.add(outcome)
             else:
-                yield self._skipped(position, indexes)
+                yield from self._skipped(position, indexes)
             if step % config.log_every == 0 and self.since.steps:
                 yield self._progress(self.since, rate)
                 self.since = Tally.begin()
@@ -149,6 +149,8 @@ class Training:
         due = self.position.validation_due or step % config.validate_every == 0 or bool(over)
         self.position = replace(self.position, validation_due=due)
         if due and not self._asked_to_stop():
+            if self.team.size > 1:  # it sees a validation through, and whoever stops it may not wait so long
+                yield (yield from self._insist(self._saved))
             validated = self._validated()
             if validated:
                 yield validated
@@ -222,7 +224,7 @@ class Training:
             batch_tokens = math.ceil(self.config.training.batch_tokens / size)
             pieces = workers * math.ceil(batch_tokens / (workers * held))
             longest = max(train.src_lengths[indexes].max(), train.tgt_lengths[indexes].max())
-            budget = math.ceil(batch_tokens / pieces) + int(longest)
+            budget = min(math.ceil(batch_tokens / pieces) + int(longest), max(held, int(longest)))
         else:
             budget = max(1, held // workers)
         shares = [micro_batches(indexes[other::size], train, budget) for other in range(size)]
@@ -235,9 +237,14 @@ class Training:
     def _what_fits(self, loss: nn.Module, workers: int) -> int:
         train = self.task.corpora.train
         lengths = np.maximum(train.src_lengths, train.tgt_lengths)
-        longest = self.task.batch(train, lengths.argmax(keepdims=True), 0)
+        longest = lengths.argmax(keepdims=True)
         batch_tokens = math.ceil(self.config.training.batch_tokens / self.team.size)
-        return micro_batch_tokens(loss, self.device, batch_tokens, longest, int(lengths.max()), workers)
+
+        def sample(pairs: int) -> Any:
+            return self.task.batch(train, longest.repeat(pairs), 0)
+
+        held = micro_batch_tokens(loss, self.device, batch_tokens, sample, int(lengths.max()), workers)
+        return min(self.team.gather(held))  # unlike machines work as one: their pieces are cut alike
 
     # --- events
 
@@ -277,13 +284,20 @@ class Training:
             unit=self.task.unit,
         )
 
-    def _skipped(self, at: Position, indexes: np.ndarray) -> Skipped:
-        """Tell of a batch at ``at`` that was not finite; the last of too many in a row ends the training."""
-        step, pairs = self.position.step, self.task.corpora.train.origins(indexes)
-        if self.position.skipped >= SKIPS_IN_A_ROW:
-            where = {"epoch": at.epoch, "batch": at.batch, "pairs": ", ".join(pairs)}
-            raise TrainingError("not-finite", step=step, count=self.position.skipped, **where)
-        return Skipped(step, "the loss or its gradient is not finite", at.epoch, at.batch, pairs)
+    def _skipped(self, at: Position, indexes: np.ndarray) -> Iterator[Event]:
+        """Tell of a batch at ``at`` that was not finite; the last of too many in a row ends the training.
+
+        Before that the weights are saved, which none of them has changed, unless it is them that are not finite.
+        """
+        step, count, pairs = self.position.step, self.position.skipped, self.task.corpora.train.origins(indexes)
+        if count < SKIPS_IN_A_ROW:
+            yield Skipped(step, "the loss or its gradient is not finite", at.epoch, at.batch, pairs)
+            return
+        self.position = replace(self.position, skipped=0)  # who goes on, at a lower rate, say, has as many
+        with suppress(TrainingError):
+            yield (yield from self._insist(self._saved))
+        where = {"epoch": at.epoch, "batch": at.batch, "pairs": ", ".join(pairs)}
+        raise TrainingError("not-finite", step=step, count=count, **where)
 
     def _validated(self) -> Validated | None:
         """Return what a validation found; None where a stop was asked for in the middle of it."""

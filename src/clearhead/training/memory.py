@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ SHARE = 0.6
 
 
 def micro_batch_tokens(
-    loss: nn.Module, device: Device, batch_tokens: int, longest: Any, length: int, workers: int
+    loss: nn.Module, device: Device, batch_tokens: int, sample: Callable[[int], Any], length: int, workers: int
 ) -> int:
     """Return the size of the largest micro-batch that fits, for ``training.micro_batch_tokens = "auto"``.
 
@@ -26,14 +27,17 @@ def micro_batch_tokens(
     Args:
         loss: the model in its loss.
         batch_tokens: of a whole update.
-        longest: the corpus' longest pair as a batch of the loss; what a token of it costs is the most that one costs.
+        sample: gives the corpus' longest pair, so many times over, as a batch of the loss; what a token of it costs is
+            the most that one costs.
         length: of its longer side, in tokens.
         workers: how many micro-batches are computed at once.
     """
     weights = sum(weight.numel() * weight.element_size() for weight in loss.parameters())
     state = weights * (3 + workers)  # weights, two moments, and each worker's gradients
-    per_token = saved_bytes(loss, longest) / length
-    room = (SHARE * memory_limit(device.name) - state) / workers
+    one, two = (saved_bytes(loss, sample(pairs)) for pairs in (1, 2))
+    per_token = (two - one) / length
+    fixed = max(0, 2 * one - two)  # of any batch: the loss's gradient of its weights, and in bf16 copies of all weights
+    room = (SHARE * memory_limit(device.name) - state) / workers - fixed
     tokens = batch_tokens if device.name != "cpu" else min(batch_tokens, PROCESSOR_TOKENS)
     while tokens > 1 and tokens * per_token > room:
         tokens //= 2

@@ -62,11 +62,13 @@ def open_training(
         raise ConfigError("batch-norm-alone", processes=team.size)
     config = resolved(config)
     if team.leads:
-        run = _run_folder(config, out, resume, overwrite)
+        run = _run_folder(config, out, resume, overwrite, chosen.precision)
     team.agree(None)
     if not team.leads:
         run = RunFolder.open(out, weights=False)
     config = run.config
+    if config.training.precision not in ("auto", chosen.precision):
+        chosen = Device(chosen.name, config.training.precision, "as the run began")
     tokenizers = run.tokenizers()
     task = open_task(config, tokenizers, chosen, on_tokenised)
     sizes = tokenizers.src.vocabulary_size, tokenizers.tgt.vocabulary_size
@@ -118,12 +120,14 @@ def open_task(
             return Translation(open_corpora(*opening), config, device)
 
 
-def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool) -> RunFolder:
+def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool, precision: str) -> RunFolder:
     if resume and (out / RUN).exists() and not cut_off(out):
         run = RunFolder.open(out, weights=False)
-        return run.with_config(_with_labels(config, known=getattr(run.config.model, "labels", ())))
+        config = _with_labels(config, known=getattr(run.config.model, "labels", ()))
+        begun_in = run.config.training.precision
+        return run.with_config(_with_precision(config, precision if begun_in == "auto" else begun_in))
     check_free(out, overwrite)  # before the minutes that vocabularies may take
-    config = _with_labels(config)
+    config = _with_precision(_with_labels(config), precision)
     if not config.training.init_from:
         return RunFolder.create(out, config, train_tokenizers(config), overwrite)
     givers = [RunFolder.open(path) for path in config.training.init_from]
@@ -134,6 +138,13 @@ def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool) -> 
     config = config.model_copy(update={"tokenizer": tokenizer})
     config = with_overrides(config, ())  # what does not go with these tokenizers is refused
     return RunFolder.create(out, config, tokenizers, overwrite)
+
+
+def _with_precision(config: RunConfig, precision: str) -> RunConfig:
+    """Fill in the number format where the config leaves it to the machine: a run keeps it, whatever goes on with it."""
+    if config.training.precision != "auto":
+        return config
+    return config.model_copy(update={"training": config.training.model_copy(update={"precision": precision})})
 
 
 def _with_labels(config: RunConfig, known: tuple[str, ...] = ()) -> RunConfig:
