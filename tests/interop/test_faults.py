@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -198,6 +200,41 @@ def test_without_a_network_a_name_is_one_clear_line(capfd, monkeypatch, tmp_path
     assert len(capfd.readouterr().err.splitlines()) == 1
     with pytest.raises(MachineError, match="nobody/nothing-of-the-kind"):
         pipeline("fill-mask", "nobody/nothing-of-the-kind")
+
+
+@pytest.mark.parametrize("pickle", ["pytorch_model.bin", "pytorch_model.bin.index.json"])
+def test_a_model_with_pickled_weights_alone_is_named_so(folder, monkeypatch, pickle):
+    """The Hub is asked what there is; where it does not answer, the line of the missing file says what may be."""
+    (folder / "model.safetensors").unlink()
+    fetched, listed = [], [["config.json", pickle, "tf_model.h5"]]
+
+    def snapshot_download(name, allow_patterns):
+        fetched.extend(allow_patterns)
+        return str(folder)
+
+    def list_repo_files(name):
+        assert name == "someone/old"
+        if not listed:
+            raise ConnectionError("offline")
+        return listed.pop()
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    monkeypatch.setattr(huggingface_hub, "list_repo_files", list_repo_files)
+    with pytest.raises(RunError) as caught:
+        model_folder("someone/old")
+    for language in ("en", "ko"):
+        message = caught.value.message(language)
+        assert "someone/old" in message and pickle in message and "save_pretrained" in message
+    assert not any(fnmatch(pickle, pattern) for pattern in fetched if "index" not in pickle)
+    assert model_folder("someone/old") == folder
+    for message in refused(folder):
+        assert "model.safetensors" in message and "pytorch_model.bin" in message and "save_pretrained" in message
+
+
+def test_a_model_with_safetensors_is_not_asked_after(folder, monkeypatch):
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, allow_patterns: str(folder))
+    monkeypatch.setattr(huggingface_hub, "list_repo_files", None)
+    assert model_folder("someone/new") == folder
 
 
 def test_what_cannot_be_a_name_or_lies_in_a_folder_that_is_there_is_a_path(tmp_path, monkeypatch):

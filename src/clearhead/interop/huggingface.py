@@ -16,6 +16,7 @@ from torch import Tensor
 from clearhead.config import RunConfig, make_config
 from clearhead.errors import ClearheadError, RunError, UsageError
 from clearhead.interop.families import FAMILIES, Family, Head
+from clearhead.interop.hub import PICKLES
 from clearhead.interop.mapping import Row, in_halves, to_ours, to_theirs
 from clearhead.interop.settings import expressing, pad_id, read_settings, write_settings
 from clearhead.interop.vocabularies import decoder_start, languages, read_tokenizers, tokenizer_files
@@ -29,7 +30,6 @@ CONFIG = "config.json"
 TENSORS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 BIAS = "final_logits_bias"
-PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack")
 TASKS = {
     "masked": "masked-language-model", "pooler": "masked-language-model", "none": "masked-language-model",
     "classifier": "classification", "decoder": "language-model", "transformer": "translation",
@@ -150,7 +150,7 @@ def tensor_files(path: Path) -> list[Path]:
     for name in PICKLES:
         if (path / name).exists():
             raise RunError("pickled-weights", name=name)
-    raise RunError("file-missing", name=TENSORS)
+    raise RunError("weights-missing", name=TENSORS)
 
 
 def weights_sha256(path: Path) -> str:
