@@ -479,6 +479,26 @@ def test_our_own_models_go_out_with_their_tokenizer(own_tokenizers, tmp_path, na
             same_shape(found, their_pipeline("text-classification", (tmp_path / "out", theirs))(TWO, top_k=None))
 
 
+@pytest.mark.parametrize("given", ["own", "roberta-classifier"])
+def test_a_text_too_long_is_cut_to_what_the_model_takes(folders, own_tokenizers, tmp_path, given):
+    """Of our own, and of one that came without a length; RoBERTa's table has two rows more than it takes tokens."""
+    if given == "own":
+        task, model = OWN["bert-classifier"]
+        config, weights = RunConfig(task=task, model=model), named_weights(build_model(model, 360, 360, seed=5))
+        tokenizers, longest = own_tokenizers, 34
+    else:
+        imported = read_folder(folders(given)[0])
+        config, weights, tokenizers, longest = imported.config, imported.weights, imported.tokenizers, 32
+    write_folder(tmp_path / "out", config, weights, tokenizers)
+    theirs = transformers.pipeline("text-classification", model=str(tmp_path / "out"), device="cpu")
+    text = " ".join(LINES * 3)
+    (said,) = theirs([text], top_k=None, truncation=True)
+    assert len(theirs.tokenizer(text, truncation=True)["input_ids"]) == theirs.tokenizer.model_max_length == longest
+    with pytest.warns(UserWarning, match=f"{longest - 2}"):
+        found = pipeline("text-classification", tmp_path / "out", device="cpu")(text, top_k=None)
+    same_shape(found, said)
+
+
 @pytest.mark.parametrize(
     ("task", "model", "named"),
     [

@@ -203,8 +203,9 @@ def write_folder(path: Path | str, config: RunConfig, weights: Mapping[str, Tens
     tensors = to_theirs(rows, weights)
     if head.form == "transformer":
         tensors.setdefault(BIAS, torch.zeros(1, tokenizers.tgt.vocabulary_size))
-    segments = getattr(getattr(config.model, "body", config.model), "segments", 0) > 1
-    files = tokenizer_files(tokenizers, TEMPLATES[head.form], segments)
+    body: Any = getattr(config.model, "body", config.model)
+    segments = getattr(body, "segments", 0) > 1
+    files = tokenizer_files(tokenizers, TEMPLATES[head.form], body.max_positions, segments)
     settings = write_settings(family, head, config.model, tokenizers)
     files[CONFIG] = json.dumps(settings, ensure_ascii=False, indent=2) + "\n"
     make_folder(path)

@@ -73,10 +73,13 @@ def languages(pair: TokenizerPair) -> dict[str, str]:
     return {side: name for side, name in named.items() if isinstance(name, str)}
 
 
-def tokenizer_files(pair: TokenizerPair, template: str, segments: bool = False) -> dict[str, str | bytes]:
+def tokenizer_files(
+    pair: TokenizerPair, template: str, max_tokens: int, segments: bool = False
+) -> dict[str, str | bytes]:
     """Return the files, by name, that Transformers reads ``pair`` from.
 
-    template: what a text of ours becomes, for example "<bos> $A <eos>"; segments: whether two texts are told apart.
+    template: what a text of ours becomes, for example "<bos> $A <eos>"; max_tokens: how many the model takes, those
+    included, for a text too long to be cut to; segments: whether two texts are told apart.
 
     Raises:
         UsageError: two vocabularies, for which there is no such file.
@@ -85,8 +88,8 @@ def tokenizer_files(pair: TokenizerPair, template: str, segments: bool = False) 
     if isinstance(src, Tokenizer) or isinstance(tgt, Tokenizer):
         if src is not tgt or isinstance(src, ForeignTokenizer):
             raise UsageError("export-two-vocabularies")
-        return _our_files(src, template, segments)
-    files: dict[str, str | bytes] = {SETTINGS: _text(src.settings)}
+        return _our_files(src, template, max_tokens, segments)
+    files: dict[str, str | bytes] = {SETTINGS: _text({"model_max_length": max_tokens} | src.settings)}
     if not src.spm:
         return files | {TOKENIZER: src.library_json()}
     return files | {
@@ -96,14 +99,15 @@ def tokenizer_files(pair: TokenizerPair, template: str, segments: bool = False) 
     }
 
 
-def _our_files(tokenizer: Tokenizer, template: str, segments: bool) -> dict[str, str | bytes]:
+def _our_files(tokenizer: Tokenizer, template: str, max_tokens: int, segments: bool) -> dict[str, str | bytes]:
     names = {role: tokenizer.token_text(id) for role, id in tokenizer.roles().items()}
     library = tokenizers.Tokenizer.from_str(tokenizer.to_json())
     library.add_special_tokens([AddedToken(tokenizer.token_text(id), special=True) for id in tokenizer.special_ids])
     ends = [(name, library.token_to_id(name)) for name in names.values() if name in template]
     two = template.replace("$A <eos>", "$A <eos> $B:1 <eos>:1") if "<bos>" in template else None
     library.post_processor = processors.TemplateProcessing(template, two, ends)
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+    settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+    settings["model_max_length"] = max_tokens
     settings |= {f"{role}_token": name for role, name in names.items()}
     settings |= {"model_input_names": ["input_ids", "token_type_ids", "attention_mask"]} if segments else {}
     if {"<bos>", "<eos>"} <= {*template.split()}:
