@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -141,6 +142,32 @@ def test_a_larger_vocabulary_than_the_embedding(folder):
         **{"bert.embeddings.word_embeddings.weight": torch.ones(349, 8), "cls.predictions.bias": torch.ones(349)},
     )
     assert all("350" in message and "349" in message for message in refused(folder))
+
+
+@pytest.mark.parametrize("folder", ["marian"], indirect=True)
+def test_a_tokenizer_that_numbers_special_tokens_otherwise(folder, tokenizers):
+    """A text would be read without a word, and as nonsense; all of them are listed."""
+    own = tokenizers.src
+    change(folder, pad_token_id=own.pad_id + 40, eos_token_id=own.eos_id + 40, decoder_start_token_id=own.eos_id + 40)
+    for message in refused(folder):
+        for said in (f"pad_token_id = {own.pad_id + 40}", f"eos_token_id = {own.eos_id + 40}", f"{own.eos_id}"):
+            assert said in message
+        assert "bos_token_id" not in message and "decoder_start_token_id" in message
+
+
+@pytest.mark.parametrize(("unused", "warned"), [(905, 0), (1024, 1)])
+def test_far_fewer_tokens_than_rows_are_remarked_upon(folder, unused, warned, capfd):
+    rows = 350 + unused
+    change(folder, vocab_size=rows)
+    embedding, bias = torch.ones(rows, 8), torch.ones(rows)
+    rewrite(folder, **{"bert.embeddings.word_embeddings.weight": embedding, "cls.predictions.bias": bias})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        read_folder(folder)
+    assert len(caught) == warned
+    assert run(["import", str(folder), "--out", str(folder.with_name("run"))]) == 0
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == warned and all("350" in line and "1,374" in line for line in lines)
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '{"model": 3}', None])

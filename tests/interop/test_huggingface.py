@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
 
 import huggingface_hub
 import pytest
@@ -385,6 +386,40 @@ def test_other_spellings_of_the_same_tensors(folders, tmp_path):
         here, there = read_folder(path), read_folder(rewritten(path, tmp_path / name, change))
         assert here.weights.keys() == there.weights.keys()
         assert all(torch.equal(weight, there.weights[key]) for key, weight in here.weights.items())
+
+
+def test_another_vocabulary_than_berts(tmp_path):
+    write_theirs(tmp_path, "bert-masked")
+    words = (tmp_path / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    (tmp_path / "vocab.txt").write_text("\n".join([*words[5:19], *words[:5], *words[19:]]), encoding="utf-8")
+    with pytest.raises(FaultsError, match=r"pad_token_id = 0.* 14"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "named"),
+    [
+        (
+            "bert-masked",
+            {"bos_token_id": 0, "eos_token_id": 2},
+            {},
+        ),  # hfl/chinese-roberta-wwm-ext: [CLS], [SEP] are 101, 102
+        ("bert-masked", {"pad_token_id": None}, {}),
+        ("gpt2", {"bos_token_id": 50256, "eos_token_id": 50256}, {}),  # GPT2Config's own, with fewer rows
+        ("gpt2", {"pad_token_id": 0}, {"pad_token": "!"}),  # padded with eos by the one, by a token by the other
+        ("gpt2", {"pad_token_id": 7}, {}),
+        ("gpt2", {"eos_token_id": [0, 5]}, {}),
+        ("marian", {"bos_token_id": 7}, {}),
+    ],
+)
+def test_what_only_one_of_them_numbers_is_no_contradiction(tmp_path, name, settings, named):
+    write_theirs(tmp_path, name)
+    for file, more in (("config.json", settings), ("tokenizer_config.json", named)):
+        table = json.loads((tmp_path / file).read_text(encoding="utf-8")) | more
+        (tmp_path / file).write_text(json.dumps(table), encoding="utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_folder(tmp_path)
 
 
 def test_shards_and_half_precision(folders, tmp_path):

@@ -17,11 +17,13 @@ def import_(
 
     Weights are read from safetensors only, never from a pickle; nothing in the folder is executed.
     """
+    from clearhead.cli.progress import warnings_as_lines
     from clearhead.interop.hub import model_folder
     from clearhead.interop.huggingface import read_folder
     from clearhead.runs.folder import RunFolder, check_free
 
     check_free(out, overwrite)  # before the minutes that a download may take
-    imported = read_folder(model_folder(model))
+    with warnings_as_lines():
+        imported = read_folder(model_folder(model))
     RunFolder.create(out, imported.config, imported.tokenizers, overwrite).write_weights(imported.weights)
     typer.echo(str(out))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
 
-from clearhead.errors import RunError, UsageError
+from clearhead.errors import ClearheadError, RunError, UsageError
 from clearhead.interop.spm import SentencePieceModel
+from clearhead.runs.faults import FaultsError
 from clearhead.runs.files import read_json, read_text
 from clearhead.text.foreign import ForeignTokenizer
 from clearhead.text.tokenizer import Tokenizer, TokenizerPair
@@ -39,12 +41,17 @@ TOKENS = {
 }  # fmt: skip
 """The special tokens of each family where a folder does not name them."""
 
+UNUSED_ROWS = 1024
+"""From so many rows without a token on, an embedding was not just padded to a multiple: of 64 or 128 as a rule, and
+the most that is usual is Phi's 905, 51,200 rows for 50,295 tokens."""
+
 
 def read_tokenizers(path: Path, config: Mapping[str, Any]) -> TokenizerPair:
     """Read the tokenizers of a folder whose config.json says ``config``.
 
     Raises:
         RunError: there is none, or it is not what such a file should be, or it has more tokens than the model.
+        FaultsError: lists the special tokens that config.json numbers otherwise.
     """
     settings = _table(path, SETTINGS) | _table(path, SPECIAL)
     special = _special(settings, TOKENS[config["model_type"]])
@@ -60,9 +67,11 @@ def read_tokenizers(path: Path, config: Mapping[str, Any]) -> TokenizerPair:
             model = SentencePieceModel.from_bytes(content, name).tokenizer(ids, special)
             roles = _roles(model, special)
             sides.append(ForeignTokenizer.make(model, roles, size, settings, start, base64.b64encode(content).decode()))
+        _check_belongs(model, settings, config)
         return TokenizerPair(*sides)
     model = _library_tokenizer(path, settings, special)
     both = ForeignTokenizer.make(model, _roles(model, special), size, settings, start)
+    _check_belongs(model, settings, config)
     return TokenizerPair(both, both)
 
 
@@ -130,12 +139,17 @@ def _special(settings: Mapping[str, Any], known: Mapping[str, str]) -> dict[str,
     """Return role -> token, in our roles: those that the folder names, else the family's."""
     found: dict[str, str] = {}
     for ours, theirs in ROLES.items():
-        named = [settings.get(f"{role}_token") for role in theirs]
-        named = [token.get("content") if isinstance(token, dict) else token for token in named]
+        named = [_named(settings, role) for role in theirs]
         tokens = [token for token in [*named, *map(known.get, theirs)] if isinstance(token, str)]
         if tokens:
             found[ours] = tokens[0]
     return found
+
+
+def _named(settings: Mapping[str, Any], role: str) -> Any:
+    """Return the token that the folder names for ``role``, which is one of theirs."""
+    token = settings.get(f"{role}_token")
+    return token.get("content") if isinstance(token, dict) else token
 
 
 def _roles(model: tokenizers.Tokenizer, special: Mapping[str, str]) -> dict[str, int]:
@@ -157,6 +171,38 @@ def decoder_start(config: Mapping[str, Any]) -> str:
             return role
     wanted = "pad_token_id, eos_token_id or bos_token_id"
     raise RunError("foreign-setting", key="decoder_start_token_id", value=start, wanted=wanted)
+
+
+def _check_belongs(model: tokenizers.Tokenizer, settings: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Check that config.json and the tokenizer give the same numbers to pad, bos, eos and what a decoder starts from.
+
+    Only what both of them name can differ: an id beyond the embedding is left over from the family's defaults, BERT's
+    tokenizer has no bos or eos but [CLS] and [SEP], and who pads with eos has nothing of its own to pad with.
+
+    Warns where the embedding has far more rows than there are tokens.
+
+    Raises:
+        FaultsError: lists those that differ.
+    """
+    rows, known = config["vocab_size"], TOKENS[config["model_type"]]
+    tokens = {role: _named(settings, role) or known.get(role) for role in ("pad", "bos", "eos")}
+    found = {role: model.token_to_id(token) for role, token in tokens.items() if isinstance(token, str)}
+    said = {role: id for role in tokens if type(id := config.get(f"{role}_token_id")) is int and 0 <= id < rows}
+    differing = [role for role, id in said.items() if found.get(role) not in (None, id)]
+    if "pad" in differing and any(ids.get("eos") == ids["pad"] for ids in (said, found)):
+        differing.remove("pad")
+    keys = [(f"{role}_token_id", role) for role in differing]
+    start, role = config.get("decoder_start_token_id"), decoder_start(config)
+    if start is not None and found.get(role) not in (None, start):
+        keys.append(("decoder_start_token_id", role))
+    faults: list[ClearheadError] = [
+        RunError("other-number", key=key, value=config[key], token=tokens[role], id=found[role]) for key, role in keys
+    ]
+    if faults:
+        raise FaultsError("other-tokenizer", faults)
+    there = max(model.get_vocab().values(), default=-1) + 1
+    if rows - there >= UNUSED_ROWS:
+        warnings.warn(RunError("vocabulary-smaller", tokens=there, rows=rows).message(), stacklevel=2)
 
 
 # --- the files ----------------------------------------------------------------------------------------------------
