@@ -143,6 +143,50 @@ def test_our_ids_are_theirs(folders, tmp_path, name, side):
             assert ours.decode(ids) == shown or name == "marian"
 
 
+def test_a_text_in_front_of_which_a_language_is_named_is_tagged(folders):
+    """As MarianTokenizer has it, whose text is otherwise silently translated into another language."""
+    path, _ = folders("marian")
+    tokenizer, theirs = read_folder(path).tokenizers.src, transformers.AutoTokenizer.from_pretrained(path)
+    tag = tokenizer.tag_id("fra")
+    texts = [
+        ">>fra<< the cat",
+        ">>fra<<the cat",
+        ">>fra<<",
+        ">>fra<<  we see >>fra<< it",
+        "the >>fra<< cat",
+        " >>fra<< x",
+    ]
+    texts += [">>fra<<>>fra<< the cat", ">>fra< the cat", "<<fra>> the cat"]
+    expected = [theirs(text)["input_ids"][:-1] for text in texts]
+    assert tokenizer.encode_batch(texts) == [tokenizer.encode(text) for text in texts] == expected
+    assert [ids.count(tag) for ids in expected] == [1] * 4 + [0] * 2 + [1] + [0] * 2
+    for text, ids in zip(texts, expected):
+        tokens = tokenizer.tokens(text)
+        assert [token.id for token in tokens] == ids
+        if tag in ids:
+            assert (tokens[0].text, tokens[0].start, tokens[0].end) == (">>fra<<", 0, 7)
+            assert all(token.start >= 7 for token in tokens[1:])
+    assert tokenizer.encode(">>deu<< the cat").count(tokenizer.unk_id) > 1  # no such tag: a text like others
+    assert tokenizer.encode_batch([]) == []
+
+
+def test_a_language_named_by_the_text_or_by_the_call_is_the_same(folders):
+    translator = Translator.load(folders("marian")[0], device="cpu", overrides=["decoding.max_tokens=6"])
+    tag = translator.tokenizers.src.tag_id("fra")
+    (named,), (called,) = (
+        list(translator._parts([text], [""], tag, translator.decoding, 1))
+        for text, tag in ((">>fra<< the cat", ""), ("the cat", "fra"))
+    )
+    assert named.src == called.src and named.src[0] == tag
+    assert (
+        translator(">>fra<< the cat").tokens == translator("the cat", tag="fra").tokens != translator("the cat").tokens
+    )
+    long = ">>fra<< " + "we see the cat. " * 12
+    parts = list(translator._parts([long], [""], "", translator.decoding, 1))
+    assert len(parts) > 1 and all(part.src.count(tag) == 1 and part.src[0] == tag for part in parts)
+    assert max(len(part.src) for part in parts) <= 34
+
+
 @pytest.mark.parametrize("name", ["roberta", "gpt2"])
 def test_vocabulary_and_merges_are_read_where_there_is_no_tokenizer_json(folders, tmp_path, name):
     path, _ = folders(name)

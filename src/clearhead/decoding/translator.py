@@ -276,7 +276,9 @@ class Translator:
         """Return the ids of ``source`` in pieces of whole sentences, each as many as fit into ``longest`` tokens."""
         if decoding.long_source == "refuse":
             raise CorpusError("source-too-long", line=line, tokens=tokens, limit=longest)
-        sentences = split_sentences(source)
+        tag, text = self.tokenizers.src.without_tag(source)  # every piece is to become that language
+        longest -= len(tag)
+        sentences = split_sentences(text)
         pieces, room = [""], longest
         for sentence, ids in zip(sentences, self.tokenizers.src.encode_batch([s.strip() for s in sentences])):
             if len(ids) > room:
@@ -288,7 +290,7 @@ class Translator:
         for ids in encoded:
             if len(ids) > longest:
                 raise CorpusError("sentence-too-long", line=line, tokens=len(ids), limit=longest)
-        return encoded
+        return [[*tag, *ids] for ids in encoded]
 
     # --- from parts to hypotheses
 

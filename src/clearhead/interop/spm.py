@@ -59,7 +59,7 @@ class SentencePieceModel:
         """Return the tokenizer that gives a piece the id that ``ids`` says, and every text eos at its end.
 
         Tokens of ``ids`` that are no pieces never come out of text: their names get a NUL in front, and where a text
-        spells a special one, a space goes into it.
+        spells a special one, a space goes into it. (A language tag in front is ``ForeignTokenizer``'s to know.)
 
         ids: 0, 1, 2 and so on; special: role -> token, "eos" and "unk" among them.
         """

@@ -11,7 +11,7 @@ The file is one JSON object: "tokenizer" is the library's own format, untouched,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise, takewhile
 from typing import Any
 
@@ -31,7 +31,8 @@ class ForeignTokenizer(LibraryTokenizer):
     """Answers what ``text.tokenizer.Tokenizer`` answers, with another library's vocabulary.
 
     What it promises less: a text need not come back exactly, for many vocabularies drop case or spaces. A text cannot
-    spell a special token here either.
+    spell a special token here either; the one thing that it can is a language tag at its very beginning,
+    ">>fra<< the cat", as OPUS-MT's models for several languages are asked.
 
     pad_id: eos where the model has nothing of its own to pad with; padding is hidden, whatever it is.
     special_ids: the ids that are no text, unused rows of the embedding among them.
@@ -53,6 +54,9 @@ class ForeignTokenizer(LibraryTokenizer):
         self._model.no_padding()
         names = [self._model.id_to_token(id) for id in range(self.vocabulary_size)]
         self._names = [name and name.removeprefix(NUL) for name in names]
+        self._tags = {
+            name: id for id, name in enumerate(self._names) if name and name[:2] == ">>" and name[-2:] == "<<"
+        }
         self._check()
         self.eos_id = self._roles["eos"]
         self.pad_id = self._roles.get("pad", self.eos_id)
@@ -127,12 +131,27 @@ class ForeignTokenizer(LibraryTokenizer):
         Raises:
             ConfigError: the vocabulary has no such tag.
         """
-        tags = {text: id for id, text in enumerate(self._names) if text and text[:2] == ">>" and text[-2:] == "<<"}
-        if f">>{name}<<" not in tags:
-            raise ConfigError("unknown-tag", tag=name, known=", ".join(tag[2:-2] for tag in tags) or "-")
-        return tags[f">>{name}<<"]
+        if f">>{name}<<" not in self._tags:
+            raise ConfigError("unknown-tag", tag=name, known=", ".join(tag[2:-2] for tag in self._tags) or "-")
+        return self._tags[f">>{name}<<"]
+
+    def without_tag(self, text: str) -> tuple[list[int], str]:
+        """Return the id of the tag that ``text`` begins with, if it does, and what stands behind it."""
+        front, end, _ = text.partition("<<")
+        id = self._tags.get(front + end)
+        return ([], text) if id is None else ([id], text[len(front + end) :])
 
     # --- text and ids
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of ``text``; see ``LibraryTokenizer.encode``."""
+        tag, rest = self.without_tag(text)
+        return [*tag, *super().encode(rest)]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each text, on all processors at once."""
+        tags, rests = zip(*map(self.without_tag, texts)) if texts else ((), ())
+        return [[*tag, *ids] for tag, ids in zip(tags, super().encode_batch(rests))]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ``ids``; special ones say nothing."""
@@ -140,8 +159,11 @@ class ForeignTokenizer(LibraryTokenizer):
 
     def tokens(self, text: str) -> list[Token]:
         """Return the tokens of ``text`` over its characters."""
-        encoding = self._encoding(text)
-        return [Token(id, self.token_text(id), *offsets) for id, offsets in zip(encoding.ids, encoding.offsets)]
+        tag, rest = self.without_tag(text)
+        encoding, front = self._encoding(rest), len(text) - len(rest)
+        spans = [(front + start, front + end) for start, end in encoding.offsets]
+        ids, spans = [*tag, *encoding.ids], [(0, front)] * len(tag) + spans
+        return [Token(id, self.token_text(id), *span) for id, span in zip(ids, spans)]
 
     def token_text(self, id: int) -> str:
         """Return the token's name as the vocabulary spells it: "##ing", "Ġthe", "▁und"."""

@@ -63,6 +63,10 @@ class LibraryTokenizer:
         """The sha256 of ``to_json`` in hex."""
         return hashlib.sha256(self._json.encode()).hexdigest()
 
+    def without_tag(self, text: str) -> tuple[list[int], str]:
+        """Return the id of the language tag that ``text`` itself begins with, and the rest; in ours no text does."""
+        return [], text
+
     def encode(self, text: str) -> list[int]:
         """Return the ids of ``text``, without bos or eos.
 
