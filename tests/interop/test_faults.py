@@ -225,6 +225,10 @@ def test_without_a_network_a_name_is_one_clear_line(capfd, monkeypatch, tmp_path
     assert "nobody/nothing-of-the-kind" in caught.value.message("en") and "\n" not in caught.value.message("ko")
     assert run(["import", "nobody/nothing-of-the-kind", "--out", str(tmp_path / "x")]) == 5
     assert len(capfd.readouterr().err.splitlines()) == 1
+    for verb in ("translate", "classify", "generate", "inspect"):
+        assert run([verb, "nobody/nothing-of-the-kind", *(["a text"] if verb == "inspect" else [])]) == 5
+        (line,) = capfd.readouterr().err.splitlines()
+        assert "nobody/nothing-of-the-kind" in line and "Hub" in line
     with pytest.raises(MachineError, match="nobody/nothing-of-the-kind"):
         pipeline("fill-mask", "nobody/nothing-of-the-kind")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
+import sys
 import warnings
 
 import huggingface_hub
@@ -26,6 +28,7 @@ from clearhead.decoding.greedy import greedy_search
 from clearhead.decoding.problem import Problem, pad_prefixes
 from clearhead.decoding.translator import Translator
 from clearhead.errors import UsageError
+from clearhead.inspection.inspector import Inspector
 from clearhead.interop.huggingface import read_folder, write_folder
 from clearhead.models.build import build_model, load_weights, make_model, named_weights
 from clearhead.pipelines import pipeline
@@ -393,6 +396,46 @@ def test_a_model_in_the_hubs_cache_is_used_by_its_name(tmp_path, monkeypatch):
         (cached / "refs" / "main").write_text("0" * 40)
         by_name, by_path = (pipeline(task, given, device="cpu") for given in (name, path))
         assert by_name("the [MASK] sees") == by_path("the [MASK] sees")
+
+
+def test_the_verbs_take_a_models_name(folders, tmp_path, monkeypatch, capfd):
+    from clearhead.cli import run
+
+    monkeypatch.chdir(tmp_path)
+    asked = []
+
+    def snapshot_download(name, allow_patterns):
+        asked.append(name)
+        return str(folders(name.partition("/")[2])[0])
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    calls = {
+        "marian": ["translate", "--max-tokens", "5"], "bert-classifier": ["classify"],
+        "gpt2": ["generate", "-", "--max-new-tokens", "5"], "roberta-masked": ["inspect", "the <mask> sees"],
+    }  # fmt: skip
+    for name, (verb, *more) in calls.items():
+        said = []
+        for model in (f"someone/{name}", str(folders(name)[0])):
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the cat sees\n")))
+            assert run([verb, model, *more]) == 0
+            said.append(capfd.readouterr().out)
+        assert said[0] == said[1] != "" and asked == [f"someone/{name}"]
+        asked.clear()
+    assert Inspector("someone/gpt2", "cpu").run["name"] == "someone/gpt2"
+
+
+def test_a_run_imported_without_a_place_lies_under_its_models_name(folders, tmp_path, monkeypatch, capfd):
+    from clearhead.cli import run
+
+    monkeypatch.chdir(tmp_path)
+    path, _ = folders("bert")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, allow_patterns: str(path))
+    for model, name in ((str(path), path.name), ("someone/bert", "bert")):
+        assert run(["import", model]) == 0
+        assert capfd.readouterr().out == f"runs/{name}\n"
+        assert RunFolder.open(tmp_path / "runs" / name).config.task == "masked-language-model"
+        assert run(["import", model]) == 2
+        assert f"runs/{name}" in capfd.readouterr().err
 
 
 # --- what real folders look like ----------------------------------------------------------------------------------

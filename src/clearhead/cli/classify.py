@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,7 +20,9 @@ class Format(StrEnum):
 
 
 def classify(
-    run: Annotated[Path, typer.Argument(help="Run folder of a classifier.")],
+    run: Annotated[
+        str, typer.Argument(help="Classifier: run folder, committee, folder of Transformers, or its name on the Hub.")
+    ],
     top_k: Annotated[int, typer.Option(min=1, help="So many labels a line, likeliest first, tabs between.")] = 1,
     refuse_long: Annotated[
         bool, typer.Option("--refuse-long", help="Refuse a text too long, instead of cutting.")
@@ -38,8 +39,8 @@ def classify(
     from clearhead.cli.translate import available_lines
     from clearhead.pipelines import pipeline
 
-    pipe, done = pipeline("text-classification", run, device), 0
     with warnings_as_lines():
+        pipe, done = pipeline("text-classification", run, device), 0
         for lines in available_lines(sys.stdin.buffer):
             long_texts = "refuse" if refuse_long else "cut"
             texts = [two_texts(line, number) for number, line in enumerate(lines, done + 1)] if pairs else lines

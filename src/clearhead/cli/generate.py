@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
 def generate(
-    run: Annotated[Path, typer.Argument(help="Run folder of a language model.")],
+    run: Annotated[
+        str, typer.Argument(help="Language model: run folder, folder of Transformers, or its name on the Hub.")
+    ],
     prompt: Annotated[str, typer.Argument(help="What is continued; - for stdin, each line by itself.")] = "",
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest continuation, in tokens.")] = 50,
     stop: Annotated[list[str] | None, typer.Option(help="A text that ends the continuation; repeatable.")] = None,
@@ -25,12 +26,14 @@ def generate(
 
     A piece never ends within a character as a reader sees it. The prompt itself is not repeated.
     """
+    from clearhead.cli.progress import warnings_as_lines
     from clearhead.cli.translate import available_lines
     from clearhead.decoding.generator import Generator
 
     flags = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed, "sampling": sample or None}
     overrides = [f"decoding.{name}={str(value).lower()}" for name, value in flags.items() if value is not None]
-    generator = Generator.load(run, device=device, overrides=overrides)
+    with warnings_as_lines():
+        generator = Generator.load(run, device=device, overrides=overrides)
     prompts = (line for lines in available_lines(sys.stdin.buffer) for line in lines) if prompt == "-" else [prompt]
     for each in prompts:
         for piece in generator.stream(each, max_new_tokens=max_new_tokens, stop=stop or []):

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from clearhead.cli.train import RUNS
+
 
 def import_(
     model: Annotated[str, typer.Argument(help="Folder with config.json, or a model's name on the Hugging Face Hub.")],
-    out: Annotated[Path, typer.Option(help="Run folder to make.")],
+    out: Annotated[Path | None, typer.Option(help="Run folder to make.  [default: runs/NAME]")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
 ) -> None:
     """Take a model over from Hugging Face's Transformers: BERT, DistilBERT, RoBERTa, GPT-2, Marian, BART.
@@ -22,6 +24,7 @@ def import_(
     from clearhead.interop.huggingface import read_folder
     from clearhead.runs.folder import RunFolder, check_free
 
+    out = out or RUNS / Path(model).resolve().name
     check_free(out, overwrite)  # before the minutes that a download may take
     with warnings_as_lines():
         imported = read_folder(model_folder(model))

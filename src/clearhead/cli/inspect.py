@@ -80,13 +80,13 @@ WORDS = {
 
 def inspect(
     run: Annotated[
-        Path, typer.Argument(help="Run folder, a committee, or a folder of Transformers; whatever it is for.")
+        str, typer.Argument(help="Run folder, committee, folder of Transformers, or a model's name on the Hub.")
     ],
     text: Annotated[str, typer.Argument(help="What the model is asked; a tab parts two texts of a classifier.")] = "",
     html: Annotated[Path | None, typer.Option(help="Write one page that needs no network.")] = None,
     serve: Annotated[bool, typer.Option("--serve", help="Answer a browser on this machine; type and look.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 for any free one.")] = 8000,
-    compare: Annotated[Path | None, typer.Option(help="Another run, shown beside this one on the page.")] = None,
+    compare: Annotated[str | None, typer.Option(help="Another run, shown beside this one on the page.")] = None,
     other: Annotated[str, typer.Option(help="Another text, shown beside this one on the page.")] = "",
     prefix: Annotated[str, typer.Option(help="The translation starts with this text.")] = "",
     tag: Annotated[str, typer.Option(help="Language tag put in front of the text.")] = "",
@@ -98,6 +98,7 @@ def inspect(
 
     In the terminal, or every number of its computation on a page: --html writes it, --serve computes it as you type.
     """
+    from clearhead.cli.progress import warnings_as_lines
     from clearhead.inspection.committee import CommitteeInspector, inspector
     from clearhead.inspection.document import compared
 
@@ -109,8 +110,9 @@ def inspect(
         raise UsageError("nothing-to-inspect")
     flags = {"beam_size": beam_size, "length_penalty": length_penalty}
     overrides = tuple(f"decoding.{name}={value}" for name, value in flags.items() if value is not None)
-    first = inspector(run, device, overrides)
-    beside = inspector(compare, device, overrides) if compare else first if other.strip() else None
+    with warnings_as_lines():
+        first = inspector(run, device, overrides)
+        beside = inspector(compare, device, overrides) if compare else first if other.strip() else None
     if serve:
         _serve(first, port, beside)
     elif html is not None:

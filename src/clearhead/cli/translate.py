@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
@@ -27,7 +26,7 @@ class Format(StrEnum):
 
 
 def translate(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Annotated[str, typer.Argument(help="Run folder, folder of Transformers, or a model's name on the Hub.")],
     beam_size: Annotated[int | None, typer.Option(help="1 is greedy search.")] = None,
     length_penalty: Annotated[float | None, typer.Option(help="Alpha of the GNMT length penalty.")] = None,
     n_best: Annotated[int | None, typer.Option(help="So many translations a line, separated by tabs.")] = None,
@@ -46,6 +45,7 @@ def translate(
 
     Lines end in \\n alone, and each gives one line, an empty one an empty one. What is ready is written at once.
     """
+    from clearhead.cli.progress import warnings_as_lines
     from clearhead.decoding.translator import Translator
 
     flags = {
@@ -60,7 +60,8 @@ def translate(
         "max_tokens": max_tokens,
     }
     overrides = [f"decoding.{name}={value}" for name, value in flags.items() if value is not None]
-    translator = Translator.load(run, device=device, overrides=overrides)
+    with warnings_as_lines():
+        translator = Translator.load(run, device=device, overrides=overrides)
     show_progress = sys.stderr.isatty() and not sys.stdin.isatty()
     write = as_json if format is Format.json else as_text
     done = 0

@@ -23,6 +23,7 @@ from clearhead.inspection.explanation import Explanation
 from clearhead.inspection.rivals import Progress, forced, rivals, silent
 from clearhead.inspection.text_ablation import text_ablations
 from clearhead.inspection.texts import explain_label, explain_masked, explain_next
+from clearhead.interop.hub import model_folder
 from clearhead.interop.huggingface import weights_sha256
 from clearhead.interop.load import load
 from clearhead.models.interface import MaskedLanguageModel
@@ -34,17 +35,19 @@ class Inspector:
     """Explains texts by the model of a run folder, or of a folder of Hugging Face's Transformers.
 
     Args:
-        path: the folder, of whichever task.
+        path: the folder, of whichever task; as a string also a model's name on the Hugging Face Hub.
         device: see ``device.choose_device``.
         overrides: ``decoding.key=value`` in place of what the run's config says.
 
     Raises:
         RunError: the folder is not whole.
         ConfigError: an override is wrong.
+        UsageError: neither a folder nor a model's name.
+        MachineError: the Hub cannot be reached.
     """
 
     def __init__(self, path: str | os.PathLike[str], device: str = "auto", overrides: tuple[str, ...] = ()) -> None:
-        self.path = Path(path)
+        self.path = model_folder(path)
         run = load(self.path, None, overrides)
         self.folder = run.folder
         self.settings, self.tokenizers, self.device = run.config, run.tokenizers, choose_device(device)
@@ -53,7 +56,7 @@ class Inspector:
         self.labels: tuple[str, ...] = getattr(self.settings.model, "labels", ())
         self.model = run.model.to(self.device.name).eval()
         self.run = {
-            "name": self.path.resolve().name,
+            "name": self.path.resolve().name if self.path == Path(path) else str(path),
             "version": self.settings.clearhead or __version__,
             "parameters": sum(weight.numel() for weight in self.model.parameters()),
             "weights_sha256": self.folder.weights_sha256() if self.folder else weights_sha256(self.path),

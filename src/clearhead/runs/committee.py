@@ -41,7 +41,7 @@ class Committee(Section):
         return self
 
 
-def members(path: str | os.PathLike[str]) -> list[tuple[Path, float]]:
+def members(path: str | os.PathLike[str]) -> list[tuple[str | os.PathLike[str], float]]:
     """Return the folders that answer for ``path``, and each one's share of the answer: those that its committee.toml
     names, else ``path`` alone.
 
@@ -51,7 +51,7 @@ def members(path: str | os.PathLike[str]) -> list[tuple[Path, float]]:
     """
     folder = Path(path)
     if not (folder / COMMITTEE).exists():
-        return [(folder, 1.0)]
+        return [(path, 1.0)]
     file = folder / COMMITTEE
     try:
         said = Committee.model_validate(read_toml(file))
@@ -63,7 +63,7 @@ def members(path: str | os.PathLike[str]) -> list[tuple[Path, float]]:
     return [(Path(os.path.normpath(folder / run)), weight / sum(weights)) for run, weight in zip(said.runs, weights)]
 
 
-def agree(path: Path, labels: Sequence[str], expected: Sequence[str]) -> None:
+def agree(path: str | os.PathLike[str], labels: Sequence[str], expected: Sequence[str]) -> None:
     """Check that the member at ``path`` has the labels of the first one, in its order.
 
     Raises:

@@ -73,7 +73,7 @@ class RunFolder:
     # --- opening and making
 
     @classmethod
-    def open(cls, path: Path | str, weights: bool = True) -> RunFolder:
+    def open(cls, path: str | os.PathLike[str], weights: bool = True) -> RunFolder:
         """Open a run folder after checking everything in it.
 
         Args:
