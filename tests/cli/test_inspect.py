@@ -114,7 +114,8 @@ def test_a_committees_members_must_agree_on_the_labels(inspected, tmp_path):
         ([GOLDEN, TEXT, "--prefix", "a " * 300], 2, "prefix"),
         ([GOLDEN, "학 " * 2000], 3, "2,001 tokens"),
         ([GOLDEN, "\ud800"], 2, "U+D800"),
-        (["nowhere", TEXT], 4, "nowhere"),
+        (["./nowhere", TEXT], 4, "nowhere"),
+        (["nowhere", TEXT], 5, "nowhere: not in the Hub's cache"),
         ([GOLDEN, TEXT, "--html", "/nowhere/page.html"], 5, "/nowhere"),
     ],
 )
