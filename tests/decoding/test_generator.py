@@ -187,6 +187,23 @@ def test_no_piece_of_a_stream_ends_within_a_character(tokenizer):
     assert len(pieces) > 30
 
 
+def test_no_limit_leaves_half_a_character(tokenizer):
+    """Streamed or at once; but a U+FFFD that a text holds stays."""
+    said = " a👩‍👩‍👧 ❤️‍🔥\ufffd뷁 b"
+    ids = tokenizer.encode(said[1:])
+    generator = Generator(Saying([*ids, tokenizer.eos_id], tokenizer.vocabulary_size), tokenizer, device="cpu")
+    texts = []
+    for limit in range(1, len(ids) + 2):
+        ((found,),) = generator("x", max_new_tokens=limit)
+        assert "".join(generator.stream("x", max_new_tokens=limit)) == found.text
+        assert len(found.tokens) == min(limit, len(ids))
+        texts.append(found.text)
+    assert set(texts) == {said[:end] for end in range(2, len(said) + 1) if said[end - 1] not in "\u200d\ufffd"}
+    assert texts[-1] == said and texts[len(tokenizer.encode("a👩‍👩‍")) - 1] == " a"
+    ends = Generator(Saying([*tokenizer.encode("a\ufffd"), tokenizer.eos_id], 380), tokenizer, device="cpu")
+    assert ends("x")[0][0].text == "".join(ends.stream("x")) == " a\ufffd"
+
+
 def test_a_stop_string_ends_it_and_no_part_of_it_is_said(tokenizer):
     model = Saying([*tokenizer.encode(TEXT), tokenizer.eos_id], tokenizer.vocabulary_size)
     generator = Generator(model, tokenizer, device="cpu")

@@ -24,13 +24,16 @@ BATCH_TOKENS = 4096
 """So many tokens of prompts are read at once."""
 TAIL = 64
 """No character is longer than so many code points."""
+UNFINISHED = regex.compile(r"(?:\p{Extended_Pictographic}\p{Grapheme_Cluster_Break=Extend}*\u200d)*\ufffd*\Z")
+"""The beginning of a character at a text's end: emoji of which the last one waits for another, bytes of the next."""
 
 
 @dataclass(frozen=True)
 class Continuation:
     """What follows a prompt.
 
-    log_prob: of its tokens, and of the end where the model ended it.
+    text: what the tokens say, but for a character that the limit left unfinished.
+    log_prob: of the tokens, and of the end where the model ended it.
     finished: whether the model or a stop string ended it; False where the limit did.
     """
 
@@ -135,8 +138,8 @@ class Generator:
     ) -> Iterator[str]:
         """Yield the continuation of ``prompt`` piece by piece, never half a character as a reader sees it.
 
-        A syllable of Jamo, or an emoji with what belongs to it, waits until something else follows. Arguments and
-        errors as in a call.
+        A syllable of Jamo, or an emoji with what belongs to it, waits until something else follows; what the limit
+        leaves unfinished is not said. Arguments and errors as in a call.
         """
         decoding = (decoding or self.decoding).model_copy(update={"n_best": 1})
         made = _Rows([prompt], self._encoded([prompt], max_new_tokens), self.tokenizer, stop)
@@ -366,10 +369,11 @@ class _Rows:
         return going
 
     def text(self, row: int) -> str:
-        """Return what has come so far, up to a stop string."""
+        """Return what has come so far, up to a stop string; while it goes on, without a character that is begun."""
         text = self._whole(row)
-        cut = self._cut(text)
-        return text if cut is None else text[:cut]
+        if not self.stopped[row]:
+            return UNFINISHED.sub("", text)
+        return text[: self._cut(text)]
 
     def continuations(self) -> list[Continuation]:
         """Return what has come out."""
