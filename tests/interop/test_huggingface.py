@@ -24,6 +24,7 @@ from clearhead.config import (
     TransformerConfig,
 )
 from clearhead.data.batch import Batch
+from clearhead.decoding.generator import Generator
 from clearhead.decoding.greedy import greedy_search
 from clearhead.decoding.problem import Problem, pad_prefixes
 from clearhead.decoding.translator import Translator
@@ -371,6 +372,43 @@ def test_filled_masks_come_in_the_shapes_that_their_pipeline_gives(folders, name
         assert all(each["sequence"].count(f" {mask}") < 2 and "  " not in each["sequence"] for each in fillings)
 
 
+def test_texts_go_on_as_in_their_pipeline(folders):
+    """From the prompt alone, for GPT-2's tokenizer puts nothing in front; an empty prompt is an end of text."""
+    theirs = their_pipeline("text-generation", folders("gpt2"))
+    ours = pipeline("text-generation", folders("gpt2")[0], device="cpu")
+    generator = ours._run.generator
+    names = (generator.tokenizer.token_text(id).removeprefix("Ġ") for id in range(ROWS))
+    unused = [id for id, name in enumerate(names) if not (name.isascii() and name.isalpha())]  # bytes that are no text
+    generator._forbidden = torch.tensor(unused)
+    prompts = ["the cat sees", "Hello, World!", "x", "we see what we want", ""]
+    greedy = {"do_sample": False, "max_new_tokens": 12}
+    found = ours(prompts, **greedy)
+    for prompt, said in zip(prompts, found):
+        same_shape(said, theirs(prompt, **greedy, suppress_tokens=unused, pad_token_id=0))
+    assert len({each["generated_text"][-5:] for (each,) in found}) == len(prompts)
+
+
+@torch.no_grad()
+def test_texts_are_scored_from_what_their_tokenizer_gives(folders):
+    """Examples before a prompt are parted from it, and from each other, by an end of text."""
+    path, theirs = folders("gpt2")
+    generator, their_tokenizer = Generator.load(path, device="cpu"), transformers.AutoTokenizer.from_pretrained(path)
+
+    def by_hand(prompt, label):
+        ids = torch.tensor([their_tokenizer(prompt + label)["input_ids"]])
+        asked = range(len(their_tokenizer(prompt)["input_ids"]), ids.shape[1])
+        log_probs = theirs(ids).logits[0].log_softmax(-1)
+        return sum(float(log_probs[place - 1, ids[0, place]]) for place in asked)
+
+    labels = [" green hill", " cat"]
+    expected = [by_hand("the dog sees the", label) for label in labels]
+    assert generator.score_continuations("the dog sees the", labels) == pytest.approx(expected, abs=1e-4)
+    for examples, before in (([], ""), ([("a dog", "mat"), ("x", "y z")], "a dog mat<|endoftext|>x y z<|endoftext|>")):
+        expected = [by_hand(f"{before}we see", label) for label in labels]
+        found = generator.score_labels(["we see"], [label[1:] for label in labels], "{text} {label}", examples)
+        assert found == [pytest.approx(expected, abs=1e-4)]
+
+
 @pytest.mark.parametrize("name", ["bert", "bert-masked", "roberta-classifier"])
 def test_features_come_in_the_shapes_that_their_pipeline_gives(folders, name):
     path, model = folders(name)
@@ -599,6 +637,13 @@ def test_our_own_models_go_out_with_their_tokenizer(own_tokenizers, tmp_path, na
         for folder in ("out", "run"):
             found = pipeline("text-classification", tmp_path / folder, device="cpu")(TWO, top_k=None)
             same_shape(found, their_pipeline("text-classification", (tmp_path / "out", theirs))(TWO, top_k=None))
+    if task == "language-model":
+        RunFolder.create(tmp_path / "run", config, own_tokenizers).write_weights(named_weights(ours))
+        for prompt in ("the cat", ""):
+            here, there = (
+                Generator.load(tmp_path / folder, "cpu")(prompt, max_new_tokens=9) for folder in ("out", "run")
+            )
+            assert here[0][0].tokens == there[0][0].tokens
 
 
 @pytest.mark.parametrize("given", ["own", "roberta-classifier"])

@@ -47,7 +47,8 @@ class Continuation:
 class Generator:
     """A language model with its tokenizer: ``generator("text")`` or ``generator(["several", "texts"])``.
 
-    Every text stands behind an eos, as in training. Puts the model on the device and into evaluation mode.
+    A text stands behind what its tokenizer puts in front of one: an eos in runs of ours, as in training; nothing for
+    GPT-2. An empty one is an eos. Puts the model on the device and into evaluation mode.
 
     Args:
         model: answers ``models.interface.LanguageModel``.
@@ -70,6 +71,7 @@ class Generator:
         self.model = model
         self.tokenizer = tokenizer
         self.decoding = decoding or DecodingConfig()
+        self._front = tokenizer.prompt_start
         forbidden = [id for id in tokenizer.special_ids if id != tokenizer.eos_id]
         self._forbidden = torch.tensor(forbidden, device=self.device.name)
 
@@ -161,7 +163,7 @@ class Generator:
         Raises:
             CorpusError: prompt and continuation are longer than the model's positions.
         """
-        start = [self.tokenizer.eos_id, *self.tokenizer.encode(prompt)]
+        start = self._begun(self.tokenizer.encode(prompt))
         return self.score_ids(start, [self._continued(prompt, text) for text in continuations])
 
     def classify_by_prompt(
@@ -201,14 +203,16 @@ class Generator:
         """
         if template.count("{text}") != 1 or not template.endswith("{label}"):
             raise UsageError("bad-template", template=template)
-        before, eos = template.removesuffix("{label}"), self.tokenizer.eos_id
+        before = template.removesuffix("{label}")
         shown = [before.replace("{text}", example) + label for example, label in examples]
-        shared = [id for ids in self.tokenizer.encode_batch(shown) for id in (eos, *ids)]
+        shared: list[int] = []
+        for ids in self.tokenizer.encode_batch(shown):
+            shared += self._begun(ids, not shared)
         space = before[len(before.rstrip(" ")) :]  # it belongs to the word that follows
         prompts, continuations = [], []
         for text in texts:
             prompt = before.replace("{text}", text).removesuffix(space)
-            prompts += [[eos, *self.tokenizer.encode(prompt)]] * len(labels)
+            prompts += [self._begun(self.tokenizer.encode(prompt), not shared)] * len(labels)
             continuations += [self._continued(prompt, space + label) for label in labels]
         scores = self._score_behind(shared, prompts, continuations)
         return [scores[i : i + len(labels)] for i in range(0, len(scores), len(labels))]
@@ -275,11 +279,16 @@ class Generator:
     # --- the steps
 
     def _encoded(self, texts: Sequence[str], max_new_tokens: int) -> list[list[int]]:
-        rows = [[self.tokenizer.eos_id, *ids] for ids in self.tokenizer.encode_batch(texts)]
+        rows = [self._begun(ids) for ids in self.tokenizer.encode_batch(texts)]
         for row in rows:
             if len(row) + max_new_tokens - 1 > self.model.max_positions:
                 raise CorpusError("prompt-too-long", tokens=len(row) + max_new_tokens, limit=self.model.max_positions)
         return rows
+
+    def _begun(self, ids: list[int], first: bool = True) -> list[int]:
+        """Return the ids of a text with what stands in front of it; an eos parts it from a text before it."""
+        begun = [*self._front, *ids] if first else []
+        return begun or [self.tokenizer.eos_id, *ids]
 
     def _continued(self, prompt: str, text: str) -> list[int]:
         """Return the tokens that ``text`` adds to ``prompt``."""

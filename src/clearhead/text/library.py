@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from typing import Self
 
 import tokenizers
@@ -57,6 +58,13 @@ class LibraryTokenizer:
     def to_json(self) -> str:
         """Return the tokenizer as JSON; ``from_json`` gives it back."""
         return self._json
+
+    @property
+    def prompt_start(self) -> list[int]:
+        """What stands in front of a text that a language model is to continue."""
+        encoding = self._model.encode("a")
+        added = takewhile(lambda each: each[1], zip(encoding.ids, encoding.special_tokens_mask))
+        return [id for id, _ in added]
 
     @property
     def fingerprint(self) -> str:

@@ -96,6 +96,11 @@ class Tokenizer(LibraryTokenizer):
         return cls(_assemble(model).to_str(), config.decoder_start)
 
     @property
+    def prompt_start(self) -> list[int]:
+        """What stands in front of a text that a language model is to continue: an eos, as in training."""
+        return [self.eos_id]
+
+    @property
     def vocabulary_size(self) -> int:
         """Number of tokens, special, reserved and byte ones included."""
         return len(self._names)
