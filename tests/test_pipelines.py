@@ -40,10 +40,18 @@ def runs(tmp_path_factory):
     return folder
 
 
-def make_run(path, task, model, size=380, seed=3):
+@pytest.fixture(scope="module")
+def tagged(tmp_path_factory):
+    """A translator whose vocabulary has language tags."""
+    path = tmp_path_factory.mktemp("tags") / "run"
+    make_run(path, "translation", MODELS["translation"], tags=("2de", "2fr"))
+    return path
+
+
+def make_run(path, task, model, size=380, seed=3, tags=()):
     table = {"task": task, "model": model, "tokenizer": {"vocabulary_size": size}, "data": {"max_tokens": 16}}
     config = make_config(table)
-    tokenizer = Tokenizer.train(LINES, config.tokenizer)
+    tokenizer = Tokenizer.train(LINES, config.tokenizer, tags)
     run = RunFolder.create(path, config, TokenizerPair(tokenizer, tokenizer))
     weights = named_weights(build_model(config.model, size, size, seed=seed))
     run.write_weights({name: weight * (3.0 if weight.dim() > 1 else 1.0) for name, weight in weights.items()})
@@ -55,6 +63,18 @@ def test_a_translation_is_the_translators(runs):
     assert pipe(TEXTS) == [{"translation_text": text} for text in expected]
     assert pipe(TEXTS[0]) == [{"translation_text": expected[0]}]
     assert len(pipe(TEXTS[0], n_best=2, beam_size=3)) == 2
+
+
+def test_a_translation_takes_a_tag_and_a_prefix(tagged):
+    pipe, translator = pipeline("translation", tagged), Translator.load(tagged)
+    found = {}
+    for tag, prefix in (("", ""), ("2de", ""), ("2fr", ""), ("2de", "it was")):
+        said = [translation.text for translation in translator(TEXTS, tag=tag, prefix=prefix)]
+        assert [each["translation_text"] for each in pipe(TEXTS, tag=tag, prefix=prefix)] == said
+        found[tag, prefix] = tuple(said)
+    assert len(set(found.values())) == 4
+    with pytest.raises(ConfigError, match="2nl"):
+        pipe(TEXTS, tag="2nl")
 
 
 @pytest.mark.parametrize("name", ["sentiment-analysis", "text-classification"])

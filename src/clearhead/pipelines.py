@@ -157,11 +157,13 @@ class _Translation:
     def __init__(self, path: Folder, device: str, precision: str) -> None:
         self.translator = Translator.load(path, device, precision)
 
-    def __call__(self, texts: Sequence[str], first: int = 1, **options: Any) -> list[list[Result]]:
+    def __call__(
+        self, texts: Sequence[str], first: int = 1, tag: str = "", prefix: str = "", **options: Any
+    ) -> list[list[Result]]:
         decoding = changed(self.translator.decoding, options, "pipeline")
         return [
             [{"translation_text": each.text} for each in (translation.n_best or (translation,))]
-            for translation in self.translator(texts, decoding=decoding, first=first)
+            for translation in self.translator(texts, tag=tag, prefix=prefix, decoding=decoding, first=first)
         ]
 
 
