@@ -270,7 +270,7 @@ class _MaskFilling:
         ids = encode_masked(text, self.tokenizer)
         if len(ids) > self.reader.max_tokens:
             limit = self.reader.max_tokens - 2
-            raise CorpusError("text-too-long", line=line, tokens=len(ids) - 2, limit=limit)
+            raise CorpusError("masked-too-long", line=line, tokens=len(ids) - 2, limit=limit)
         return ids
 
     def _fillings(self, text: str, ids: list[int], place: int, logits: Tensor, top_k: int) -> list[Result]:
