@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import signal
 import tomllib
@@ -207,6 +208,46 @@ def test_a_training_that_cannot_go_on_does_not_end_the_others(compared, corpus, 
     assert "not tried again" in capsys.readouterr().err
     assert all("scores" in each for each in report_of(out)["runs"] if each["name"] != "cheat")
     assert "step 3" in (out / "report.md").read_text("utf-8")
+
+
+def states_of(out):
+    return {each["name"]: each["state"] for each in report_of(out)["runs"]}
+
+
+def test_a_model_that_overflows_while_validation_text_is_decoded_does_not_end_the_others(
+    compared, corpus, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    shutil.copytree(compared[0], out)
+    shutil.rmtree(out / "cheat")
+    wild = {"name": "cheat", "model": {"norm": "none"}, "training": {"learning_rate": 1e37, "validate_every": 1}}
+    file = written(tmp_path / "wild.toml", table(corpus, models=[MODELS[0], wild, MODELS[2]]))
+    for _ in range(2):  # and it is not tried again
+        assert run(["compare", file, "--out", str(out), "--resume", "--threads=1"]) == 0
+        assert states_of(out) == {"full": "done", "cheat": "failed", "gru": "done"}
+    said = capsys.readouterr().err
+    assert said.count("the others go on without it") == said.count("not tried again") == 1
+    assert all(("scores" in each) == (each["name"] != "cheat") for each in report_of(out)["runs"])
+    assert re.search("cheat: sentence [0-9]+: the model gives no numbers", (out / "report.md").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("changes", [{}, {"length_penalties": [0.0, 1.0]}])
+def test_a_model_that_overflows_on_the_test_set_does_not_keep_the_others_from_it(
+    changes, compared, corpus, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    shutil.copytree(compared[0], out)
+    folder = RunFolder.open(out / "full")
+    folder.write_weights({name: weight.fill_(3e38) for name, weight in folder.weights().items()})
+    shutil.rmtree(out / "gru/evaluations")
+    file = written(tmp_path / "c.toml", table(corpus, **changes))
+    for _ in range(2):  # and it is not tried again
+        assert run(["compare", file, "--out", str(out), "--resume", "--threads=1"]) == 0
+        assert states_of(out) == {"full": "failed", "cheat": "done", "gru": "done"}
+    said = capsys.readouterr().err
+    assert said.count("the others go on without it") == said.count("not tried again") == 1
+    assert all(("scores" in each) == (each["name"] != "full") for each in report_of(out)["runs"])
+    assert re.search("full: sentence [0-9]+: the model gives no numbers", (out / "report.md").read_text("utf-8"))
 
 
 def test_the_length_penalty_is_chosen_on_validation_text_and_kept(compared, corpus, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from clearhead.cli.scoring import evaluate_run, read_test_set, test_set_name
 from clearhead.cli.training import carry_out
 from clearhead.config import BuiltIn, RunConfig, expand_root, resolved
 from clearhead.decoding.translator import Translator
-from clearhead.errors import ConfigError, RunError, TrainingError, UsageError
+from clearhead.errors import ClearheadError, ConfigError, RunError, TrainingError, UsageError
 from clearhead.evaluation.scores import validation_scores
 from clearhead.runs.files import make_folder, read_json, replace_file
 from clearhead.runs.folder import MODEL, RUN, RunFolder, cut_off
@@ -49,7 +49,7 @@ class TestSet:
 class State:
     """What of a comparison no run folder tells; by the runs' names.
 
-    failed: why a training could not go on.
+    failed: why a training could not go on, or its model could not translate.
     penalties: BLEU on validation text by length penalty, with the sha256 of the weights ("weights_sha256").
     test: sha256 of the test set that evaluations are of.
     """
@@ -117,8 +117,8 @@ def read_tests(plan: Plan) -> TestSet:
 def train(plan: Plan, entry: Entry, run: Path, state: State, **how: Any) -> int:
     """Train one model, or go on with it, or see that it is done; return the exit code.
 
-    how: resume, overwrite, device, threads and again, as in ``carry_out``. A training that cannot go on is noted in
-    ``state``: the others do without it.
+    how: resume, overwrite, device, threads and again, as in ``carry_out``. A training that cannot go on, or whose
+    model gives no numbers, is noted in ``state``: the others do without it.
 
     Raises:
         UsageError: its folder holds another model.
@@ -136,11 +136,19 @@ def train(plan: Plan, entry: Entry, run: Path, state: State, **how: Any) -> int:
     print(f"model {number} of {len(plan.entries)}: {entry.model}, seed {entry.seed}, in {run}", file=sys.stderr)
     try:
         return carry_out(entry.config, run, label=run.name, **how)
-    except TrainingError as error:
-        state.failed[run.name] = error.message("en")
-        state.write()
-        print(f"{run.name}: {error.message()}; the others go on without it", file=sys.stderr)
+    except ClearheadError as error:
+        _go_on_without(run, state, error)
         return 0
+
+
+def _go_on_without(run: Path, state: State, error: ClearheadError) -> None:
+    """Note why a model is of no use, where its own numbers are to blame; raise ``error`` again where they are not."""
+    if not isinstance(error, TrainingError) and error.code != "not-a-number":
+        raise error
+    state.failed[run.name] = error.message("en")
+    state.test.pop(run.name, None)  # what former weights have translated is not this model's any more
+    state.write()
+    print(f"{run.name}: {error.message()}; the others go on without it", file=sys.stderr)
 
 
 def _brought_up_to_date(folder: RunFolder, config: RunConfig) -> RunFolder:
@@ -166,8 +174,18 @@ def _finished(folder: RunFolder) -> bool:
 def evaluate(plan: Plan, entry: Entry, run: Path, tests: TestSet, state: State, device: str) -> None:
     """Choose the length penalty on validation text where the comparison asks for it, then translate the test set.
 
-    What was done already for the same weights is not done again.
+    What was done already for the same weights is not done again. A model that gives no numbers is noted in ``state``.
+
+    Raises:
+        ClearheadError: whatever is wrong with run folder, corpora or machine.
     """
+    try:
+        _evaluate(plan, entry, run, tests, state, device)
+    except ClearheadError as error:
+        _go_on_without(run, state, error)
+
+
+def _evaluate(plan: Plan, entry: Entry, run: Path, tests: TestSet, state: State, device: str) -> None:
     folder = RunFolder.open(run)
     sha256 = folder.weights_sha256()
     if plan.comparison.length_penalties:
