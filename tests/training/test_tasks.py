@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from clearhead.config import make_config
+from clearhead.config import ClassifierConfig, DecoderConfig, RecurrentConfig, TransformerConfig, make_config
 from clearhead.errors import ConfigError, CorpusError
 from clearhead.models.build import named_weights
+from clearhead.models.transfer import unlike
 from clearhead.runs.folder import RunFolder
+from clearhead.runs.load import load_run
 from clearhead.training.events import Finished, Progress, Validated
 from clearhead.training.session import open_training
 
@@ -302,6 +304,51 @@ def test_a_translator_takes_an_encoder_and_a_decoder(pretrained):
     table["training"]["init_from"] = [init[0], init[0]]
     with pytest.raises(ConfigError, match="none of the weights"):
         open_training(make_config(table), pretrained / "twice")
+
+
+def test_a_translator_computes_what_its_giver_computes_and_says_where_it_does_not(pretrained):
+    (pretrained / "a").write_text("do re mi\n" * 100)
+    giver = config(
+        pretrained, "masked-language-model", {**ENCODER["body"], "segments": 0}, TEXTS, "training.max_steps=1"
+    )
+    list(open_training(giver, pretrained / "giver").events())
+    alike = {key: getattr(giver.model, key) for key in ("activation", "positions", "max_positions", "norm_epsilon")}
+    alike |= {key: value for key, value in SMALL.items() if key != "n_layers"}
+    table = {
+        "data": {"root": str(pretrained), "sources": [{"src": "a", "tgt": "a"}]},
+        "model": {**alike, "n_encoder_layers": 2, "scale_embedding": False, "embedding_norm": True},
+        "training": {"init_from": [str(pretrained / "giver")]},
+    }
+    training = open_training(make_config(table), pretrained / "same")
+    ((_, taken),) = training.taken
+    assert taken.unlike == {} and "otherwise" not in taken.line()
+    assert taken.taken["src_norm.weight"] == "body.norm.weight" and "encoder" not in str(taken.left)
+    loaded = load_run(pretrained / "giver", None).model.eval()
+    ids, mask = torch.randint(4, 40, (3, 7)), torch.ones(3, 7, dtype=torch.bool)
+    training.model.eval()
+    assert torch.equal(training.model.encode(ids, mask).hidden, loaded.encode(ids, mask).hidden)
+
+    table["model"] |= {"n_heads": 1, "scale_embedding": True, "embedding_norm": False}
+    ((_, taken),) = open_training(make_config(table), pretrained / "other").taken
+    said = "n_heads 2 → 1, scale_embedding false → true, embedding_norm true → false"
+    assert taken.line().endswith(f"; computed otherwise than there: {said}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [
+        (TransformerConfig, {"n_heads": 4, "norm": "pre", "norm_epsilon": 1e-6, "activation": "gelu"}),
+        (TransformerConfig, {"residual": False, "attention_scale": False, "causal_mask": False}),
+        (TransformerConfig, {"scale_embedding": False, "embedding_norm": True}),
+        (DecoderConfig, {"positions": "sinusoidal", "band": 3}),
+        (RecurrentConfig, {"cell": "rnn", "direction": "forward", "attends": "before", "attention": "dot"}),
+        (ClassifierConfig, {"pooling": "mean", "pooler_activation": "relu"}),
+    ],
+)
+def test_every_setting_that_changes_what_weights_compute_is_said(kind, other):
+    one, two = kind(), kind(**other)
+    assert unlike(two, one).keys() == unlike(one, two).keys() == other.keys()
+    assert unlike(kind(dropout=0.3), one) == {}
 
 
 def test_what_cannot_be_frozen_is_said(corpus):

@@ -37,13 +37,14 @@ class WeightsTaken:
     """What a run began from, for the log.
 
     taken: each of its own tensors that another's was put into, and what that is called there; left: the others, and
-    why.
+    why; unlike: settings with which the other computes something else from the same weights.
     """
 
     step: int
     path: str
     taken: dict[str, str]
     left: dict[str, str]
+    unlike: dict[str, str]
 
 
 def carry_out(
@@ -151,7 +152,7 @@ def _begin_log(training: Training) -> EventLog:
         log.write(Saved(step, str(checkpoint_path(training.run, step).relative_to(training.run.path))))
     log.write(CorporaRead(step, corpora.lost.to_dict(), corpora.valid_lost.to_dict()))
     for path, taken in training.taken:
-        log.write(WeightsTaken(step, path, taken.taken, taken.left))
+        log.write(WeightsTaken(step, path, taken.taken, taken.left, taken.unlike))
     return log
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -134,6 +134,12 @@ class EncoderConfig(StackConfig):
     """How many kinds of segments have a vector of their own, added to the token's; 0 for none."""
     head: Literal["masked", "pooler", "none"] = "masked"
     """What stands on the encoder: what foretells hidden tokens, a pooler for classifiers to start from, or nothing."""
+    scale_embedding: ClassVar[bool] = False
+
+    @property
+    def embedding_norm(self) -> bool:
+        """Whether the sum of embeddings is normalised; a pre-norm stack does that by itself."""
+        return self.norm == "post"
 
 
 class DecoderConfig(StackConfig):
@@ -150,6 +156,8 @@ class DecoderConfig(StackConfig):
     attention_dropout: Probability = 0.1
     band: NonNegative = 0
     """Every second layer attends to so many last positions only (GPT-3, Brown et al. 2020); 0: all attend to all."""
+    scale_embedding: ClassVar[bool] = False
+    embedding_norm: ClassVar[bool] = False
 
 
 class NgramConfig(Section):

@@ -31,7 +31,7 @@ class DecoderOnly(nn.Module):
         self.config = config
         self.vocabulary_size = vocabulary_size
         self.max_positions = config.max_positions
-        self.token_embedding = TokenEmbedding(vocabulary_size, config.d_model, scaled=False)
+        self.token_embedding = TokenEmbedding(vocabulary_size, config.d_model, config.scale_embedding)
         self.positions = make_positions(config.positions, config.max_positions, config.d_model)
         self.dropout = Dropout(config.dropout)
         self.decoder = Encoder(layer_shape(config), config.n_layers)  # the layers are an encoder's, the mask is not

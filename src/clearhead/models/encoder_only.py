@@ -26,11 +26,11 @@ class TextEncoder(nn.Module):
         super().__init__()
         shape = layer_shape(config)
         self.d_model = config.d_model
-        self.token_embedding = TokenEmbedding(vocabulary_size, config.d_model, scaled=False)
+        self.token_embedding = TokenEmbedding(vocabulary_size, config.d_model, config.scale_embedding)
         self.positions = make_positions(config.positions, config.max_positions, config.d_model)
         self.last_segment = config.segments - 1
         self.segments = TokenEmbedding(config.segments, config.d_model, scaled=False) if config.segments else None
-        self.norm = nn.Identity() if shape.pre_norm else nn.LayerNorm(config.d_model, config.norm_epsilon)
+        self.norm = shape.norm() if config.embedding_norm else nn.Identity()
         self.dropout = Dropout(config.dropout)
         self.encoder = Encoder(shape, config.n_layers)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from clearhead.config import ModelConfig
 from clearhead.models.build import named_weights
 
 RENAMED = (
@@ -21,22 +24,36 @@ RENAMED = (
     ("tgt_positions.", "positions."),
     ("src_embedding.", "body.token_embedding."),
     ("src_positions.", "body.positions."),
+    ("src_norm.", "body.norm."),
 )
 """Of a weight's name here the beginning, and what that may be in the other model; the first that is there is taken."""
+
+SETTINGS = (
+    "n_heads", "norm", "norm_epsilon", "activation", "positions", "scale_embedding", "embedding_norm", "residual",
+    "attention_scale", "causal_mask", "band", "cell", "direction", "attention", "attends", "pooling",
+    "pooler_activation",
+)  # fmt: skip
+"""What of a config changes the function that weights stand for, and may leave their shapes as they are."""
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What became of a model's weights: taken from another, or left as they were, and why."""
+    """What became of a model's weights: taken from another, or left as they were, and why.
+
+    unlike: settings with which the other model computes something else from the same weights; see ``unlike``.
+    """
 
     taken: dict[str, str]
     left: dict[str, str]
+    unlike: dict[str, str] = field(default_factory=dict)
 
     def line(self) -> str:
         """Return it in one line."""
         total = len(self.taken) + len(self.left)
         left = ", ".join(f"{name} ({why})" for name, why in self.left.items())
-        return f"{len(self.taken)} of {total} tensors taken" + (f"; not: {left}" if left else "")
+        said = f"{len(self.taken)} of {total} tensors taken" + (f"; not: {left}" if left else "")
+        unlike = ", ".join(f"{name} {values}" for name, values in self.unlike.items())
+        return said + (f"; computed otherwise than there: {unlike}" if unlike else "")
 
 
 def transfer(model: nn.Module, weights: Mapping[str, Tensor], given: Collection[str] = ()) -> Taken:
@@ -59,6 +76,18 @@ def transfer(model: nn.Module, weights: Mapping[str, Tensor], given: Collection[
             else:
                 left[name] = f"shape {tuple(weights[there[0]].shape)}" if there else "not there"
     return Taken(taken, left)
+
+
+def unlike(config: ModelConfig, giver: ModelConfig) -> dict[str, str]:
+    """Return which of SETTINGS both models have and do not share: the giver's value, and the one here."""
+    ours, theirs = _settings(config), _settings(giver)
+    differing = [name for name in SETTINGS if name in ours and name in theirs and ours[name] != theirs[name]]
+    return {name: f"{json.dumps(theirs[name])} → {json.dumps(ours[name])}" for name in differing}
+
+
+def _settings(config: ModelConfig) -> dict[str, Any]:
+    parts = (config, getattr(config, "body", config))  # a classifier's own, and its body's
+    return {name: getattr(part, name) for part in parts for name in SETTINGS if hasattr(part, name)}
 
 
 def freeze(model: nn.Module, patterns: tuple[str, ...]) -> list[str]:

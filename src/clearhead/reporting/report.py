@@ -242,7 +242,9 @@ def _data(history: History, lost: dict[str, Any] | None) -> str:
 def _taken(event: Event) -> str:
     count = {"taken": f"{len(event['taken']):,}", "total": f"{len(event['taken']) + len(event['left']):,}"}
     left = ", ".join(event["left"])
-    said = f" {both('weights-left', names=left)}" if left else ""
+    said = f" {both('weights-left', names=left)}." if left else ""
+    if unlike := ", ".join(f"{name} {values}" for name, values in event.get("unlike", {}).items()):
+        said += f" {both('weights-unlike', settings=unlike)}."
     return f'<p class="note">{both("weights-taken", path=event["path"], **count)}.{said}</p>'
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -14,7 +15,7 @@ from clearhead.device import Device, cache_folder, choose_device, keep_freed_mem
 from clearhead.errors import ConfigError, CorpusError, UsageError
 from clearhead.kernels import library
 from clearhead.models.build import build_model
-from clearhead.models.transfer import Taken, freeze, transfer
+from clearhead.models.transfer import Taken, freeze, transfer, unlike
 from clearhead.runs.folder import RUN, RunFolder, check_free, cut_off
 from clearhead.text.corpus import LostPairs, read_pairs
 from clearhead.text.tokenizer import TokenizerPair
@@ -79,20 +80,21 @@ def open_training(
     givers = () if begun else config.training.init_from
     taken: list[tuple[str, Taken]] = []
     for path in givers:
-        taken.append((path, _take(model, path, {name for _, former in taken for name in former.taken})))
+        taken.append((path, _take(model, config, path, {name for _, former in taken for name in former.taken})))
     _freeze(model, config.training.freeze)
     training = Training(run, task, model, chosen, should_stop, team)
     training.kernels, training.taken = kernels, taken
     return training
 
 
-def _take(model: nn.Module, path: str, given: set[str]) -> Taken:
-    taken = transfer(model, RunFolder.open(path).weights(), given)
+def _take(model: nn.Module, config: RunConfig, path: str, given: set[str]) -> Taken:
+    giver = RunFolder.open(path)
+    taken = transfer(model, giver.weights(), given)
     weights = dict(model.named_parameters())
     if not any(weights[name].dim() > 1 for name in taken.taken):  # a bias may fit by chance
         name, why = next(iter(taken.left.items()), ("all", "taken from another run"))
         raise ConfigError("nothing-taken", path=path, example=f"{name} ({why})")
-    return taken
+    return replace(taken, unlike=unlike(config.model, giver.config.model))
 
 
 def _freeze(model: nn.Module, patterns: tuple[str, ...]) -> None:
