@@ -7,9 +7,11 @@ import shutil
 import pytest
 
 from clearhead.cli import run
+from clearhead.cli.report import report
 from clearhead.cli.scoring import test_set_name as set_name
 from clearhead.config import EvaluationConfig
 from clearhead.evaluation.scores import score
+from clearhead.runs.folder import RunFolder
 
 
 @pytest.fixture
@@ -32,6 +34,12 @@ def test_scores_are_printed_and_kept(copied, corpus, capsys):
     assert table["weights_sha256"] == hashlib.sha256((copied / "model.safetensors").read_bytes()).hexdigest()
     assert table["evaluation"]["tokenize"] == "none"
     assert table["scores"]["bleu"]["signature"] in (copied / "report.html").read_text(encoding="utf-8")
+    folder = RunFolder.open(copied)
+    report(folder)  # whoever writes it anew
+    assert table["scores"]["bleu"]["signature"] in (copied / "report.html").read_text(encoding="utf-8")
+    folder.write_weights({name: weight + 1 for name, weight in folder.weights().items()})
+    report(folder)  # other weights have not been evaluated
+    assert table["scores"]["bleu"]["signature"] not in (copied / "report.html").read_text(encoding="utf-8")
 
 
 def test_several_runs_are_put_to_a_paired_test(copied, trained, corpus, tmp_path, capsys):

@@ -110,7 +110,13 @@ def test_classifiers_are_trained_used_and_compared(corpus, monkeypatch, capfdbin
     assert table["runs"][0]["scores"]["accuracy"] == 1.0
     test = mcnemar(right, *found)
     assert table["mcnemar"] == [{"run": str(runs[1]), **vars(test)}]
-    for format, words in (("text", "McNemar p = "), ("markdown", "| McNemar p |")):
+    page = (runs[0] / "report.html").read_text()
+    assert (
+        "right label" in page
+        and f"{table['runs'][0]['scores']['accuracy']:.1%}" in page
+        and "<code>test</code>" in page
+    )
+    for format, words in (("text", "McNemar p = "), ("markdown", ": right by said | BAD | GOOD | F1 |")):
         assert run([*arguments, f"--format={format}"]) == 0
         assert words in capfdbinary.readouterr().out.decode()
 
@@ -259,6 +265,7 @@ def test_the_gain_of_transfer_is_shown(corpus, capfdbinary):
     assert set(taken["left"]) == {"w_pooler.weight", "w_pooler.bias", "w_label.weight", "w_label.bias"}
     assert f"{len(taken['taken'])} of {len(taken['taken']) + 4} tensors" in (taker / "report.html").read_text()
 
+    assert run(["evaluate", str(taker), f"--tsv={corpus}/test.tsv"]) == 0
     capfdbinary.readouterr()
     assert run(["gain", str(taker), f"--over={scratch}", "--format=json"]) == 0
     table = json.loads(capfdbinary.readouterr().out)
@@ -276,6 +283,7 @@ def test_the_gain_of_transfer_is_shown(corpus, capfdbinary):
         assert row["reached"] == (reached[0] if reached else None)
         assert table["curves"][name] == [[[*point] for point in each.items()] for each in (first, second)]
     page = (taker / "report.html").read_text()
+    assert "right label" in page  # what was evaluated before is still there
     assert "Gain by transfer" in page and "learnt the same text from scratch" in page
     assert run(["gain", str(taker), f"--over={scratch}"]) == 0
     assert f"| loss | {found['loss']['over']:.4f} |" in capfdbinary.readouterr().out.decode()

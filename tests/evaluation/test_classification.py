@@ -1,5 +1,6 @@
 """A classifier's scores against scikit-learn's definitions worked by hand, and McNemar's test against counting."""
 
+import random
 from itertools import product
 
 import pytest
@@ -14,6 +15,23 @@ def test_scores_worked_by_hand():
     assert scores.f1 == pytest.approx((4 / 6, 2 / 4, 1.0))  # precision and recall 2/3; 1/2; 1
     assert scores.macro_f1 == pytest.approx((4 / 6 + 2 / 4 + 1) / 3)
     assert scores.to_dict()["accuracy"] == scores.accuracy
+
+
+def test_the_interval_of_the_mean_f1_is_that_of_resampled_texts():
+    draw = random.Random(0)
+    right = [draw.randrange(3) for _ in range(200)]
+    said = [label if draw.random() < 0.7 else draw.randrange(3) for label in right]
+    scores = classification_scores(["a", "b", "c"], right, said)
+    means = []
+    for _ in range(1000):
+        texts = draw.choices(range(200), k=200)
+        means.append(
+            classification_scores(["a", "b", "c"], [right[i] for i in texts], [said[i] for i in texts]).macro_f1
+        )
+    low, high = scores.macro_f1_interval
+    assert low < scores.macro_f1 < high
+    assert (low, high) == pytest.approx((sorted(means)[25], sorted(means)[975]), abs=0.01)
+    assert classification_scores(["a", "b"], [0, 1], [0, 1]).macro_f1_interval[1] == 1.0
 
 
 def test_a_class_that_never_occurs_has_no_f1():

@@ -53,6 +53,15 @@ def make_scores(**changes):
     return {**scores, **changes}
 
 
+def make_labels(**changes):
+    """What ClassificationScores.to_dict() gives."""
+    scores = {
+        "labels": ["no", "yes"], "confusion": [[1100, 20], [30, 200]], "accuracy": 0.962, "interval": [0.947, 0.974],
+        "f1": [0.979, 0.889], "macro_f1": 0.929, "macro_f1_interval": [0.9, 0.952],
+    }  # fmt: skip
+    return {**scores, **changes}
+
+
 CONFIG = {
     "format": 1,
     "clearhead": "0.1.0",
@@ -65,11 +74,12 @@ LOST = {"lines": 29000, "kept": 28871, "dropped": {"too-long": 104, "empty": 25}
 
 @pytest.fixture(scope="session")
 def run():
-    """Made-up inputs: events(...), scores(...), config, lost."""
+    """Made-up inputs: events(...), scores(...), labels(...), config, lost."""
 
     class Run:
         events = staticmethod(make_events)
         scores = staticmethod(make_scores)
+        labels = staticmethod(make_labels)
         config = CONFIG
         lost = LOST
 

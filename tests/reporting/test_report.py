@@ -55,7 +55,7 @@ class Page(HTMLParser):
 
 
 def full(run, **options):
-    return report("runs/x", run.config, run.events(), run.scores(), run.lost, **options)
+    return report("runs/x", run.config, run.events(), {"test": run.scores()}, run.lost, **options)
 
 
 def test_both_languages_have_the_same_words_and_fields():
@@ -120,8 +120,11 @@ def test_text_is_text_wherever_it_comes_from(run):
         event |= {"reason": EVIL, "weights": EVIL, "scores": {EVIL: 1.0}} if event["event"] == "Finished" else {}
     config = {EVIL: EVIL, "clearhead": EVIL, "languages": {"src": EVIL, "tgt": EVIL}, "data": {EVIL: [{EVIL: EVIL}]}}
     metric = {"name": EVIL, "value": 1.0, "mean": 1.0, "interval": 1.0, "signature": EVIL}
+    labels = run.labels(labels=[EVIL, "a"])
     lost = {"lines": 2, "kept": 1, "dropped": {EVIL: 1}}
-    text = report(EVIL, config, events, run.scores(bleu=metric, chrf=metric, ter=metric), lost)
+    text = report(
+        EVIL, config, events, {EVIL: run.scores(bleu=metric, chrf=metric, ter=metric), EVIL * 2: labels}, lost
+    )
     page = Page(text)
     assert [tag for tag, _ in page.elements].count("script") == 1
     assert not any(tag == "img" for tag, _ in page.elements)
@@ -234,6 +237,15 @@ def test_a_resumed_run_is_running_again(run):
     assert "Running" in Page(report("r", run.config, [*events, events[0]])).words()
 
 
+def test_a_classifier_shows_accuracy_f1_and_the_confusion_matrix(run):
+    page = Page(report("r", run.config, run.events(), {"first": run.labels(), "second": run.scores()}))
+    words = page.words()
+    for said in ("96.2%", "94.7%–97.4%", "92.9%", "90.0%–95.2%", "first", "second", "right label", "정답", "41.02"):
+        assert said in words, said
+    cells = " ".join(data for tag, _, data in page.texts if tag in ("td", "b", "th"))
+    assert re.search(r"no\s+1,100\s+20\s+97\.9%\s+yes\s+30\s+200\s+88\.9%", cells)
+
+
 def test_samples_are_newest_first_and_equal_ones_joined(run):
     (first, second) = History(run.events()).samples()
     assert (first.src, second.src) == ("나는 학생입니다", "나는 집에 갑니다")
@@ -245,7 +257,7 @@ def test_samples_are_newest_first_and_equal_ones_joined(run):
 
 
 def test_the_note_on_the_headline_is_in_both_languages(run):
-    words = Page(report("r", {}, [], run.scores(headline="chrf", notes=["no-ko-mecab"]))).words()
+    words = Page(report("r", {}, [], {"t": run.scores(headline="chrf", notes=["no-ko-mecab"])})).words()
     assert "chrF leads" in words and "대표 점수로 씁니다" in words
 
 
@@ -267,9 +279,9 @@ def test_durations():
 
 def test_writing_replaces_the_old_report_whole(tmp_path, run, monkeypatch):
     path = tmp_path / "report.html"
-    write_page(path, report("r", run.config, run.events(), run.scores(), run.lost))
+    write_page(path, report("r", run.config, run.events(), {"test": run.scores()}, run.lost))
     first = path.read_text(encoding="utf-8")
-    assert first == report("r", run.config, run.events(), run.scores(), run.lost)
+    assert first == report("r", run.config, run.events(), {"test": run.scores()}, run.lost)
 
     def power_cut(*_):
         raise OSError(28, "No space left on device")

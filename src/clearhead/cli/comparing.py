@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clearhead.cli.comparison import Entry, Plan, differences
-from clearhead.cli.evaluations import evaluation_path
+from clearhead.cli.evaluations import evaluation_path, read_evaluation
 from clearhead.cli.scoring import evaluate_run, read_test_set, test_set_name
 from clearhead.cli.training import carry_out
 from clearhead.config import BuiltIn, RunConfig, expand_root, resolved
@@ -190,7 +190,7 @@ def _evaluate(plan: Plan, entry: Entry, run: Path, tests: TestSet, state: State,
     sha256 = folder.weights_sha256()
     if plan.comparison.length_penalties:
         folder = _choose_penalty(plan, entry, folder, sha256, state, device)
-    kept = _evaluation(run, tests.name)
+    kept = read_evaluation(evaluation_path(run, f"{tests.name}.json"))
     wanted = {"decoding": folder.config.decoding.model_dump(), "evaluation": folder.config.evaluation.model_dump()}
     if kept and state.test.get(run.name) == tests.sha256 and kept | wanted | {"weights_sha256": sha256} == kept:
         return
@@ -236,15 +236,7 @@ def _validation_bleu(config: RunConfig, run: Path, length_penalty: float, device
     return validation_scores(hypotheses, references, config.evaluation, config.languages.tgt)["bleu"]
 
 
-def _evaluation(run: Path, name: str) -> dict[str, Any]:
-    """Return what an evaluation wrote down, nothing where there is none that is whole."""
-    try:
-        table = json.loads(evaluation_path(run, f"{name}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return table if isinstance(table, dict) else {}
-
-
 def evaluations(runs: Sequence[Path], name: str) -> dict[str, dict[str, Any]]:
     """Return what evaluations of ``runs`` on the test set ``name`` wrote down, by the runs' names."""
-    return {run.name: table for run in runs if (table := _evaluation(run, name))}
+    found = {run.name: read_evaluation(evaluation_path(run, f"{name}.json")) for run in runs}
+    return {run: table for run, table in found.items() if table}

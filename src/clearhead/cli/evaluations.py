@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from clearhead.runs.files import replace_file
+
 EVALUATIONS = "evaluations"
 
 
@@ -15,9 +17,22 @@ def evaluation_path(run: Path, name: str) -> Path:
 
 
 def keep(path: Path, content: str) -> None:
-    """Write one of these files, and make their folder where it is the first."""
+    """Write one of these files whole, and make their folder where it is the first.
+
+    Raises:
+        MachineError: the disk is full or cannot be written.
+    """
     path.parent.mkdir(exist_ok=True)
-    path.write_text(content, encoding="utf-8", newline="\n")
+    replace_file(path, [content.encode()], len(content.encode()))
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """Return what an evaluation wrote down, nothing where there is none that is whole."""
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return table if isinstance(table, dict) else {}
 
 
 def as_json(table: dict[str, Any]) -> str:

@@ -109,7 +109,7 @@ def as_text(done: Sequence[Labelling]) -> list[str]:
     for each in done:
         scores, (low, high) = each.scores, each.scores.interval
         lines.append(f"{each.run}: {len(each.right):,} texts, {each.seconds:.1f} s; {each.lost.line()}")
-        lines.append(f"* accuracy {scores.accuracy:.2%} ({low:.2%} to {high:.2%})  macro F1 {scores.macro_f1:.4f}")
+        lines.append(f"* accuracy {scores.accuracy:.2%} ({low:.2%} to {high:.2%})  macro F1 {_macro_f1(scores)}")
         width = max(map(len, scores.labels))
         lines.append(
             f"  {'':{width}}  {'  '.join(f'{label:>{width}}' for label in scores.labels)}  F1  (right by said)"
@@ -125,16 +125,31 @@ def as_text(done: Sequence[Labelling]) -> list[str]:
 
 
 def as_markdown(done: Sequence[Labelling]) -> list[str]:
-    """Return the scores as a table for a document."""
+    """Return the scores as a table for a document, and the confusion matrix of each run under it."""
     tests = ["", *(f"{test.p:.4f}" for test in compared(done))]
     rows = [["", "accuracy", "95 %", "macro F1", "McNemar p"]]
     for each, p in zip(done, tests):
         low, high = each.scores.interval
         name = str(each.run)
-        rows.append([name, f"{each.scores.accuracy:.2%}", f"{low:.2%} to {high:.2%}", f"{each.scores.macro_f1:.4f}", p])
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    lines.insert(1, "|---" * len(rows[0]) + "|")
+        rows.append([name, f"{each.scores.accuracy:.2%}", f"{low:.2%} to {high:.2%}", _macro_f1(each.scores), p])
+    lines = _markdown(rows)
+    for each in done:
+        scores = each.scores
+        counts = [[f"{count:,}" for count in row] for row in scores.confusion]
+        rows = [[label, *row, f"{f1:.4f}"] for label, row, f1 in zip(scores.labels, counts, scores.f1)]
+        lines += ["", *_markdown([[f"{each.run}: right by said", *scores.labels, "F1"], *rows])]
     return lines
+
+
+def _macro_f1(scores: ClassificationScores) -> str:
+    low, high = scores.macro_f1_interval
+    return f"{scores.macro_f1:.4f} ({low:.4f} to {high:.4f})"
+
+
+def _markdown(rows: list[list[str]]) -> list[str]:
+    """Return a table whose first row is its head."""
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return [lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]
 
 
 def as_table(done: Sequence[Labelling]) -> dict[str, Any]:

@@ -104,5 +104,5 @@ def evaluate_run(
     done = Evaluation(run, config, hypotheses, scores, seconds, folder.weights_sha256(), *paths)
     keep(done.hyp_path, "".join(" ".join(line.split("\n")) + "\n" for line in hypotheses))
     keep(done.scores_path, as_json(done.to_dict()))
-    report(folder, scores.to_dict())
+    report(folder)
     return done

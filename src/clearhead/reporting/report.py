@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from clearhead import errors
 from clearhead.reporting.chart import Series, line_chart, read_out
 from clearhead.reporting.few_shot import few_shot
 from clearhead.reporting.gain import gain
 from clearhead.reporting.history import Event, History, SampleHistory, Saying
 from clearhead.reporting.page import page
 from clearhead.reporting.parts import fact_list, lang_of, section, spans, tile
+from clearhead.reporting.test_sets import score_tile, test_set_scores
 from clearhead.reporting.words import WORDS, both, duration
 
 SHOWN_SENTENCES = 12
@@ -38,7 +38,7 @@ def report(
     title: str,
     config: dict[str, Any],
     events: list[Event],
-    scores: dict[str, Any] | None = None,
+    tests: Mapping[str, dict[str, Any]] | None = None,
     lost: dict[str, Any] | None = None,
     language: str = "en",
     kept: Sequence[tuple[str, dict[str, Any]]] = (),
@@ -49,16 +49,16 @@ def report(
         title: what the page is headed with, for example the run's name.
         config: the whole resolved config as plain data (``RunConfig.model_dump(mode="json")``).
         events: what ``log.jsonl`` holds; may be empty or end anywhere.
-        scores: ``Scores.to_dict()`` on a test set, where there is one.
+        tests: by the names of test sets ``Scores.to_dict()``, of a classifier ``ClassificationScores.to_dict()``.
         lost: ``LostPairs.to_dict()`` of the training corpora.
         language: which of both languages the page opens with, "en" or "ko".
         kept: tables of KEPT, each with its kind.
     """
     history = History(events)
     sections = [
-        _tiles(history, scores),
+        _tiles(history, tests or {}),
         section("curves", _charts(history, str(config.get("task", "translation"))), hint="chart-hint"),
-        section("scores", f'<div class="card">{_scores(history, scores)}</div>'),
+        section("scores", f'<div class="card">{_scores(history, tests or {})}</div>'),
         *(section(KEPT[kind][0], KEPT[kind][1](table), hint=KEPT[kind][2]) for kind, table in kept),
         section("samples", _samples(history, config), hint="samples-hint"),
         section("data", f'<div class="card">{_data(history, lost)}</div>'),
@@ -84,12 +84,8 @@ def _header(title: str, history: History, config: dict[str, Any]) -> str:
     return f'<p class="eyebrow">{both("report")}</p><h1>{escape(title)}</h1><div class="facts">{"".join(facts)}</div>'
 
 
-def _tiles(history: History, scores: dict[str, Any] | None) -> str:
-    tiles = []
-    if scores:
-        lead = scores[scores["headline"]]
-        under = f"{both('interval')} {lead['mean']:.1f}\u00a0±\u00a0{lead['interval']:.1f}"
-        tiles.append(tile(escape(lead["name"]), f"{lead['value']:.1f}", under))
+def _tiles(history: History, tests: Mapping[str, dict[str, Any]]) -> str:
+    tiles = [score_tile(name, scores) for name, scores in tests.items()]
     best = history.best()
     if best and best["scores"].get("loss") is not None:
         loss = best["scores"]["loss"]
@@ -140,39 +136,14 @@ def _score_chart(history: History, title: str, unit: str, names: tuple[str, ...]
     return line_chart(title, unit, series, empty="no-text-scores" if history.validated else "no-values")
 
 
-def _scores(history: History, scores: dict[str, Any] | None) -> str:
-    parts = []
-    if scores:
-        parts.append(_score_table(scores))
+def _scores(history: History, tests: Mapping[str, dict[str, Any]]) -> str:
+    parts = [test_set_scores(name, scores) for name, scores in tests.items()]
     if history.finished.get("scores"):
         pairs = [(_score_name(name), read_out(value)) for name, value in history.finished["scores"].items()]
         parts.append(f"<h3>{both('valid-scores')}</h3>{fact_list(pairs)}")
     if history.finished.get("weights"):
         parts.append(fact_list([(both("weights"), _weights(history.finished["weights"]))]))
     return "".join(parts) or f'<p class="none">{both("no-scores")}</p>'
-
-
-def _score_table(scores: dict[str, Any]) -> str:
-    rows = []
-    for key in ("bleu", "chrf", "ter"):
-        each = scores[key]
-        remark = "headline" if key == scores["headline"] else "lower-better" if key == "ter" else ""
-        said = f' <span class="small">{both(remark)}</span>' if remark else ""
-        interval = f"{each['mean']:.2f}\u00a0±\u00a0{each['interval']:.2f}"
-        rows.append(
-            f"<tr><td><b>{escape(each['name'])}</b>{said}</td><td><b>{each['value']:.2f}</b></td>"
-            f"<td>{interval}</td><td><code>{escape(each['signature'])}</code></td></tr>"
-        )
-    head = "".join(f"<th>{both(key)}</th>" for key in ("metric", "score", "interval", "signature"))
-    pairs = [
-        (both("exact-match"), f"{scores['exact_match']:.1%}"),
-        (both("sentences"), f"{scores['sentences']:,}"),
-        (both("length-ratio"), f"{scores['length_ratio']:.3f}"),
-        (both("brevity"), f"{scores['brevity_penalty']:.3f}"),
-    ]
-    notes = [{language: errors.text(code, language) for language in WORDS} for code in scores["notes"]]
-    said = "".join(f'<p class="note">{spans(note)}</p>' for note in notes)
-    return f'<table class="scores"><thead><tr>{head}</tr></thead>{"".join(rows)}</table>{fact_list(pairs)}{said}'
 
 
 def _score_name(name: str) -> str:

@@ -75,6 +75,11 @@ WORDS: dict[str, dict[str, str]] = {
         "no-text-scores": "Not measured: training.validate_metric is \"loss\"",
         "chart-hint": "Move over a chart, or touch it, to read its values.",
         "scores": "Final scores",
+        "on-test": "On the test set",
+        "texts": "Texts",
+        "right-by-said": "right label \\ label said",
+        "confusion-hint": "Each row holds the texts of one label, each column those that were given it. "
+        "In brackets: 95 % intervals.",
         "metric": "Metric",
         "score": "Score",
         "interval": "95 % interval",
@@ -251,6 +256,11 @@ WORDS: dict[str, dict[str, str]] = {
         "no-text-scores": "측정하지 않음: training.validate_metric이 \"loss\"입니다",
         "chart-hint": "그래프 위에 포인터를 올리거나 손을 대면 값을 볼 수 있습니다.",
         "scores": "최종 점수",
+        "on-test": "테스트 세트",
+        "texts": "텍스트 수",
+        "right-by-said": "정답 \\ 모델의 답",
+        "confusion-hint": "행은 정답이 그 레이블인 텍스트, 열은 모델이 그 레이블로 답한 텍스트의 수입니다. "
+        "괄호 안은 95% 구간입니다.",
         "metric": "지표",
         "score": "점수",
         "interval": "95% 구간",
