@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from clearhead.decoding.generator import Generator
 from clearhead.errors import ClearheadError, UsageError
 from clearhead.inspection.inspector import Inspector
 
@@ -64,6 +65,17 @@ def test_a_hidden_word_is_foretold_as_the_pipeline_foretells_it(tmp_path):
     (best, *_) = pipeline("fill-mask", tmp_path / "bert", device="cpu")(text)
     (step,) = (s for token, s in zip(explanation.src, explanation.steps) if token.text == "[MASK]")
     assert step.chosen == best["token"] and explanation.tgt_text == best["sequence"]
+
+
+@pytest.mark.parametrize("text", [TEXT, "the"])
+def test_a_text_is_read_as_when_it_is_continued(text, tmp_path):
+    write_folder(tmp_path / "gpt2", "gpt2")
+    explanation = Inspector(tmp_path / "gpt2", "cpu").explain(text)
+    generator = Generator.load(tmp_path / "gpt2", "cpu")
+    read, own = [token.id for token in explanation.tgt_inputs], generator.tokenizer.encode(text)
+    assert read == [*generator.tokenizer.prompt_start, *own] == own
+    assert len(explanation.steps) == len(read) and len(explanation.tgt_outputs) == len(read) - 1
+    assert Inspector(tmp_path / "gpt2", "cpu").document(text)["run"]["name"] == "gpt2"
 
 
 @pytest.mark.parametrize(("language", "title"), [("en", "What may stand"), ("ko", "가려진 자리에")])

@@ -149,13 +149,15 @@ def explain_next(model: nn.Module, tokenizer: AnyTokenizer, device: Device, text
         UsageError: the text is blank.
         CorpusError: it is longer than the model's positions.
     """
-    limit = int(model.max_positions) - 1  # type: ignore[arg-type]
+    front = tokenizer.prompt_start  # where there is nothing, nothing foretells the first token
+    limit = int(model.max_positions) - len(front)  # type: ignore[arg-type]
     text, own = _checked(text, tokenizer.encode, limit)
-    ids = torch.tensor([[tokenizer.eos_id, *own]], device=device.name)  # as in training, a text stands behind an eos
+    own = [*front, *own]
+    ids = torch.tensor([own], device=device.name)
     with device.autocast(), tracing(model) as trace:
         logits = model.project(model(ids)[0])  # type: ignore[operator]
-    steps = steps_of(logits[:-1], tokenizer, own)
-    _, inputs = placed_ids([tokenizer.eos_id, *own], tokenizer)
+    steps = steps_of(logits[:-1], tokenizer, own[1:])
+    _, inputs = placed_ids(own, tokenizer)
     return Explanation(
         kind="language-model",
         src_text="",
