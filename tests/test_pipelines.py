@@ -204,10 +204,10 @@ def test_generated_text(runs):
     assert pipe("the animal", max_new_tokens=5, return_full_text=False) == [{"generated_text": expected.text}]
     several = pipe("the animal", max_new_tokens=5, num_return_sequences=3, temperature=2.0)
     assert len({each["generated_text"] for each in several}) > 1 and len(several) == 3
-    (whole,) = pipe("the animal", max_new_tokens=5, return_full_text=False)
+    (whole,) = pipe("the animal", max_new_tokens=20, return_full_text=False)
     end = whole["generated_text"][1:3]
-    assert pipe("the animal", max_new_tokens=5, return_full_text=False, stop=f"{end}☃") == [whole]
-    (cut,) = pipe("the animal", max_new_tokens=5, return_full_text=False, stop=end)
+    assert pipe("the animal", max_new_tokens=20, return_full_text=False, stop=f"{end}☃") == [whole]
+    (cut,) = pipe("the animal", max_new_tokens=20, return_full_text=False, stop=end)
     assert cut["generated_text"] == whole["generated_text"].partition(end)[0]
 
 

@@ -22,6 +22,7 @@ from clearhead.runs.files import make_folder, read_json, replace_file
 from clearhead.runs.folder import MODEL, RUN, RunFolder, cut_off
 from clearhead.runs.log import read_log
 from clearhead.text.corpus import LostPairs, read_pairs
+from clearhead.training.session import with_precision
 
 STATE = "state.json"
 DONE = ("max-steps", "max-minutes", "patience")
@@ -153,7 +154,7 @@ def _go_on_without(run: Path, state: State, error: ClearheadError) -> None:
 
 def _brought_up_to_date(folder: RunFolder, config: RunConfig) -> RunFolder:
     """Give a run the budget and the decoding that the comparison has now; what is learnt must be the same."""
-    config = resolved(config)
+    config = with_precision(resolved(config), folder.config.training.precision)
     for key, (found, wanted) in differences(folder.config, config).items():
         if key in OF_NO_ACCOUNT or key.startswith(("decoding.", "evaluation.")):
             continue

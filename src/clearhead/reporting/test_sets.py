@@ -59,9 +59,12 @@ def _of_labels(scores: dict[str, Any]) -> str:
         [name, *(f"<b>{count:,}</b>" if i == j else f"{count:,}" for j, count in enumerate(row)), f"{f1:.1%}"]
         for i, (name, row, f1) in enumerate(zip(names, scores["confusion"], scores["f1"]))
     ]
+    macro_f1 = f"{scores['macro_f1']:.1%}"
+    if "macro_f1_interval" in scores:  # not in evaluations of older versions
+        macro_f1 += f" ({_between(scores['macro_f1_interval'])})"
     pairs = [
         (both("accuracy"), f"{scores['accuracy']:.1%} ({_between(scores['interval'])})"),
-        (both("f1"), f"{scores['macro_f1']:.1%} ({_between(scores['macro_f1_interval'])})"),
+        (both("f1"), macro_f1),
         (both("texts"), f"{sum(map(sum, scores['confusion'])):,}"),
     ]
     confusion = table([both("right-by-said"), *names, "F1"], rows, "figures confusion")

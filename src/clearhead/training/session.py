@@ -127,9 +127,9 @@ def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool, pre
         run = RunFolder.open(out, weights=False)
         config = _with_labels(config, known=getattr(run.config.model, "labels", ()))
         begun_in = run.config.training.precision
-        return run.with_config(_with_precision(config, precision if begun_in == "auto" else begun_in))
+        return run.with_config(with_precision(config, precision if begun_in == "auto" else begun_in))
     check_free(out, overwrite)  # before the minutes that vocabularies may take
-    config = _with_precision(_with_labels(config), precision)
+    config = with_precision(_with_labels(config), precision)
     if not config.training.init_from:
         return RunFolder.create(out, config, train_tokenizers(config), overwrite)
     givers = [RunFolder.open(path) for path in config.training.init_from]
@@ -142,8 +142,8 @@ def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool, pre
     return RunFolder.create(out, config, tokenizers, overwrite)
 
 
-def _with_precision(config: RunConfig, precision: str) -> RunConfig:
-    """Fill in the number format where the config leaves it to the machine: a run keeps it, whatever goes on with it."""
+def with_precision(config: RunConfig, precision: str) -> RunConfig:
+    """Fill in the number format where the config leaves it to the machine; a run keeps it, whatever goes on with it."""
     if config.training.precision != "auto":
         return config
     return config.model_copy(update={"training": config.training.model_copy(update={"precision": precision})})
