@@ -172,8 +172,9 @@ def test_without_a_model_the_one_in_the_package_is_taken(runs, tmp_path, monkeyp
     for one, other in zip(found, expected):
         assert one["score"] == pytest.approx(other["score"], abs=0.05)
     assert found == pipeline("sentiment-analysis", tmp_path / "sentiment-analysis")(TEXTS)
+    assert found == pipeline("text-classification")(TEXTS)
     with pytest.raises(UsageError, match="run folder"):
-        pipeline("text-classification")
+        pipeline("fill-mask")
 
 
 def test_any_iterable_a_file_and_progress(runs, tmp_path):
@@ -282,6 +283,30 @@ def test_features_are_a_vector_a_token(runs):
     assert [len(matrix) for (matrix,) in pipe(TEXTS)] == [len(tokenizer.encode(text)) + 2 for text in TEXTS]
 
 
+def test_what_users_of_transformers_write_is_understood(runs):
+    translate, classify = pipeline("translation", runs / "translation"), pipeline(model=runs / "classification")
+    assert classify.task == "text-classification" and pipeline(model=runs / "masked-language-model").task == "fill-mask"
+    assert pipeline(model=runs / "language-model").task == "text-generation"
+    text, long = "the animal", " ".join(TEXTS)
+    assert translate(text, num_beams=3) == translate(text, beam_size=3, batch_size=8)
+    assert translate(text, num_beams=3, num_return_sequences=2) == translate(text, beam_size=3, n_best=2)
+    with pytest.warns(UserWarning, match="cut to the 14"):
+        assert classify(long, truncation=True) == classify(long, long_texts="cut")
+    with pytest.raises(CorpusError, match="text 1"):
+        classify(long, truncation=False)
+    for device in (-1, "cpu", torch.device("cpu")):
+        assert pipeline("text-classification", runs / "classification", device=device)(text) == classify(text)
+    praise = "I love this product! It's amazing and works perfectly."
+    assert pipeline("text-classification")(praise) == pipeline("sentiment-analysis")(praise)
+
+
+@pytest.mark.parametrize("device", [3, "cuda:3", "tpu", "meta"])
+def test_another_device_is_refused_without_a_flag_that_python_has_not(runs, device):
+    with pytest.raises(UsageError) as caught:
+        pipeline("text-classification", runs / "classification", device=device)
+    assert f"device {device}" in caught.value.message("en") and "--" not in caught.value.message("en")
+
+
 @pytest.mark.parametrize(
     ("task", "run", "options", "error", "says"),
     [
@@ -289,7 +314,8 @@ def test_features_are_a_vector_a_token(runs):
         ("fill-mask", None, {}, UsageError, "run folder"),
         ("fill-mask", "nowhere", {}, RunError, "nowhere"),
         ("fill-mask", "translation", {}, UsageError, "masked-language-model"),
-        ("translation", "translation", {"num_beams": 3}, UsageError, "beam_size"),
+        ("translation", "translation", {"num_beams": 0}, ConfigError, "pipeline: beam_size = 0"),
+        ("translation", "translation", {"truncation": True}, UsageError, "beam_size"),
         ("translation", "translation", {"beam_size": 0}, ConfigError, "pipeline: beam_size = 0"),
         ("text-generation", "language-model", {"temperature": "hot"}, ConfigError, "temperature = 'hot'"),
         (
@@ -305,7 +331,8 @@ def test_features_are_a_vector_a_token(runs):
         ("fill-mask", "masked-language-model", {"top_k": 0}, ConfigError, "top_k = 0"),
         ("text-generation", "language-model", {"max_length": 3}, UsageError, "max_new_tokens"),
         ("text-classification", "classification", {"long_texts": "split"}, ConfigError, "long_texts = 'split': cut or"),
-        ("text-classification", "classification", {"batch_size": 3}, UsageError, "top_k, long_texts"),
+        ("text-classification", "classification", {"batch_size": 0}, ConfigError, "batch_size = 0"),
+        ("text-classification", "classification", {"num_beams": 3}, UsageError, "top_k, long_texts"),
         ("fill-mask", "masked-language-model", {"targets": "x"}, UsageError, "top_k"),
         ("feature-extraction", "masked-language-model", {"top_k": 1}, UsageError, "long_texts"),
     ],

@@ -83,24 +83,27 @@ def fast_bf16() -> str:
     return ""
 
 
-def choose_device(device: str = "auto", precision: str = "fp32") -> Device:
+def choose_device(device: str | int | torch.device = "auto", precision: str = "fp32") -> Device:
     """Return where to compute: a GPU if there is one, and in which number format.
 
     Args:
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu" or "cuda"; or as users of Transformers say it: a torch.device, "cuda:0", 0 for the GPU, -1
+            for the processor. The GPU is the first one: CUDA_VISIBLE_DEVICES says which that is.
         precision: "fp32", "bf16", or "auto": bf16 where the hardware multiplies it fast, fp32 otherwise.
 
     Raises:
-        UsageError: a GPU is asked for and there is none.
+        UsageError: a GPU is asked for and there is none, or another than the first one.
     """
     import torch
 
+    asked = device
+    device = {"-1": "cpu", "0": "cuda", "cuda:0": "cuda"}.get(str(device), str(device))
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("no-gpu", value=device)
+        raise UsageError("no-gpu", value=asked)
     if device not in ("cpu", "cuda"):
-        raise UsageError("unknown-device", value=device)
+        raise UsageError("unknown-device", value=asked)
     if precision != "auto":
         return Device(device, precision, "as asked for")
     if device == "cuda":

@@ -47,8 +47,13 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 Result = dict[str, Any]
 Folder = str | os.PathLike[str]
+Where = str | int | torch.device
 Text = str | Mapping[str, str]
 """A text, or two that are read together: {"text": ..., "text_pair": ...}."""
+
+
+THEIRS = {"num_beams": "beam_size", "num_return_sequences": "n_best", "truncation": "long_texts"}
+"""Options by Transformers' names, and ours where a task has none of that name."""
 
 
 class Pipeline:
@@ -71,7 +76,9 @@ class Pipeline:
         Args:
             texts: one, several, or the lines of a file named by a ``pathlib.Path``.
             on_progress: told how many texts are done.
-            options: the task's own, for example ``top_k``, ``num_return_sequences``, ``beam_size``.
+            options: the task's own, for example ``top_k``, ``num_return_sequences``, ``beam_size``, which may also be
+                called ``num_beams``. ``truncation`` says True for ``long_texts="cut"``, False for "refuse".
+                ``batch_size`` is taken and changes nothing: batches are sized by their tokens.
 
         Raises:
             UsageError: the task has no such option.
@@ -94,10 +101,14 @@ class Pipeline:
         """
         known = [*signature(self._run.__call__).parameters][2:]
         known = [name for each in known for name in (DecodingConfig.model_fields if each == "options" else [each])]
+        options = _in_our_words(options, known)
         for name in options:
             if name not in known:
                 raise UsageError("unknown-pipeline-option", name=name, names=", ".join(known))
-        remaining: Iterator[Text] = (line for _, line in read_lines(texts)) if isinstance(texts, Path) else iter(texts)
+        try:
+            remaining = (line for _, line in read_lines(texts)) if isinstance(texts, Path) else iter(texts)
+        except TypeError as error:
+            raise CorpusError("not-a-text", line=first, found=type(texts).__name__) from error
         while chunk := list(islice(remaining, CHUNK)):
             for line, text in enumerate(chunk, first):
                 if not isinstance(text, str) and not (self._run.pairs and _is_pair(text)):
@@ -123,14 +134,19 @@ class Runner(Protocol):
         ...
 
 
-def pipeline(task: str, model: Folder | None = None, device: str = "auto", precision: str = "fp32") -> Pipeline:
+def pipeline(
+    task: str | None = None,
+    model: Folder | None = None,
+    device: Where = "auto",
+    precision: str = "fp32",
+) -> Pipeline:
     """Return the pipeline of ``task``.
 
     Args:
         task: "translation" (or "translation_en_to_de"), "sentiment-analysis" or "text-classification",
-            "text-generation", "fill-mask", "feature-extraction".
+            "text-generation", "fill-mask", "feature-extraction"; None for what the model was made for.
         model: a run folder, a folder of Transformers, or a model's name on the Hugging Face Hub; None for the one that
-            comes with the package, which "sentiment-analysis" has.
+            comes with the package, which "sentiment-analysis" and "text-classification" have.
         device, precision: see ``device.choose_device``.
 
     Raises:
@@ -138,11 +154,13 @@ def pipeline(task: str, model: Folder | None = None, device: str = "auto", preci
         RunError: the folder is not whole.
         MachineError: the Hub cannot be reached.
     """
-    name = "translation" if re.fullmatch(r"translation_\w+_to_\w+", task) else task
+    if task is None and model is not None:
+        task = MADE_FOR[load(members(model_folder(model))[0][0], None).config.task]
+    name = "translation" if re.fullmatch(r"translation_\w+_to_\w+", task or "") else task
     if name not in TASKS:
         raise UsageError("unknown-task", task=task, tasks=", ".join(TASKS))
     if model is None:
-        model = SHIPPED / name
+        model = SHIPPED / ("sentiment-analysis" if TASKS[name] is _Classification else name)
         if not model.is_dir():
             raise UsageError("no-model", task=task)
     return Pipeline(name, TASKS[name](model, device, precision))
@@ -154,7 +172,7 @@ def pipeline(task: str, model: Folder | None = None, device: str = "auto", preci
 class _Translation:
     flat, listed_by, pairs = True, "", False
 
-    def __init__(self, path: Folder, device: str, precision: str) -> None:
+    def __init__(self, path: Folder, device: Where, precision: str) -> None:
         self.translator = Translator.load(path, device, precision)
 
     def __call__(
@@ -170,7 +188,7 @@ class _Translation:
 class _Generation:
     flat, listed_by, pairs = False, "", False
 
-    def __init__(self, path: Folder, device: str, precision: str) -> None:
+    def __init__(self, path: Folder, device: Where, precision: str) -> None:
         self.generator = Generator.load(path, device, precision)
 
     def __call__(
@@ -204,7 +222,7 @@ class _Classification:
 
     flat, listed_by, pairs = True, "top_k", True
 
-    def __init__(self, path: Folder, device: str, precision: str) -> None:
+    def __init__(self, path: Folder, device: Where, precision: str) -> None:
         self.readers: list[tuple[Reader, float]] = []
         self.labels: tuple[str, ...] = ()
         for member, share in members(model_folder(path)):
@@ -242,7 +260,7 @@ class _MaskFilling:
 
     flat, listed_by, pairs = False, "", False
 
-    def __init__(self, path: Folder, device: str, precision: str) -> None:
+    def __init__(self, path: Folder, device: Where, precision: str) -> None:
         run = load(path, "masked-language-model")
         if run.config.model.head != "masked":  # type: ignore[union-attr]  # the task has an encoder alone
             raise UsageError("no-masked-head", path=path)
@@ -290,7 +308,7 @@ class _Features:
 
     flat, listed_by, pairs = False, "", False
 
-    def __init__(self, path: Folder, device: str, precision: str) -> None:
+    def __init__(self, path: Folder, device: Where, precision: str) -> None:
         run = load(path, None)
         if run.config.task not in ("masked-language-model", "classification"):
             wanted = "masked-language-model, classification"
@@ -318,6 +336,19 @@ def _check_positive(**options: Any) -> None:
             raise ConfigError("bad-value", where="pipeline", key=key, value=value, problem="a whole number above 0")
 
 
+def _in_our_words(options: dict[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    """Return options with Transformers' names as a task knows them that has none of these names."""
+    if "batch_size" in options:
+        options = dict(options)
+        _check_positive(batch_size=options.pop("batch_size"))
+    found: dict[str, Any] = {}
+    for name, value in options.items():
+        ours = name if name in known or THEIRS.get(name) not in known else THEIRS[name]
+        cut = name == "truncation" and ours != name
+        found[ours] = ("cut" if value else "refuse") if cut else value
+    return found
+
+
 def _is_pair(text: Any) -> bool:
     named = isinstance(text, Mapping) and {"text"} <= text.keys() <= {"text", "text_pair"}
     return named and all(isinstance(side, str) for side in text.values())
@@ -331,6 +362,13 @@ TASKS: dict[str, Any] = {
     "fill-mask": _MaskFilling,
     "feature-extraction": _Features,
 }
+MADE_FOR = {
+    "translation": "translation",
+    "classification": "text-classification",
+    "language-model": "text-generation",
+    "masked-language-model": "fill-mask",
+}
+"""The pipeline for a model of each task that can be trained."""
 
 
 class Reader:
@@ -340,7 +378,9 @@ class Reader:
         max_tokens: the longest row; a longer text is cut with a warning, or refused.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: AnyTokenizer, max_tokens: int, device: str, precision: str) -> None:
+    def __init__(
+        self, model: nn.Module, tokenizer: AnyTokenizer, max_tokens: int, device: Where, precision: str
+    ) -> None:
         self.device: Device = choose_device(device, precision)
         self.model = model.to(self.device.name).eval()
         self.tokenizer = tokenizer

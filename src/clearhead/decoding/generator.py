@@ -62,7 +62,7 @@ class Generator:
         model: LanguageModel,
         tokenizer: AnyTokenizer,
         decoding: DecodingConfig | None = None,
-        device: str = "auto",
+        device: str | int | torch.device = "auto",
         precision: str = "fp32",
     ) -> None:
         self.device = choose_device(device, precision)
@@ -79,7 +79,7 @@ class Generator:
     def load(
         cls,
         path: str | os.PathLike[str],
-        device: str = "auto",
+        device: str | int | torch.device = "auto",
         precision: str = "fp32",
         overrides: Sequence[str] = (),
     ) -> Generator:

@@ -94,7 +94,7 @@ class Translator:
         model: Seq2Seq,
         tokenizers: TokenizerPair,
         decoding: DecodingConfig | None = None,
-        device: str = "auto",
+        device: str | int | torch.device = "auto",
         precision: str = "fp32",
         tgt_language: str = "und",
     ) -> None:
@@ -112,7 +112,7 @@ class Translator:
     def load(
         cls,
         path: str | os.PathLike[str],
-        device: str = "auto",
+        device: str | int | torch.device = "auto",
         precision: str = "fp32",
         overrides: Sequence[str] = (),
     ) -> Translator:
