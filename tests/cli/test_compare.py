@@ -275,16 +275,17 @@ def test_the_length_penalty_is_chosen_on_validation_text_and_kept(compared, corp
 
 
 @pytest.mark.parametrize(
-    ("name", "members", "base", "minutes"),
-    [("ladder", LADDER, "transformer-post", 12.0), ("ablations", ABLATIONS, "full", 12.0)],
+    ("name", "members", "base", "minutes", "steps"),
+    [("ladder", LADDER, "transformer-post", 12.0, 1_000_000), ("ablations", ABLATIONS, "full", 0.0, 4000)],
 )
-def test_the_comparisons_that_come_with_the_package(name, members, base, minutes, monkeypatch):
+def test_the_comparisons_that_come_with_the_package(name, members, base, minutes, steps, monkeypatch):
     monkeypatch.setenv("CLEARHEAD_DATA", "/corpora")
     plan = read_plan(f"compare-{name}-multi30k")
     assert plan.models == list(members) and plan.base == base
     assert plan.root == "/corpora/multi30k-en-de/tok"
     for entry in plan.entries:
-        assert entry.config.training.max_minutes == minutes and entry.config.training.validate_metric == "bleu"
+        training = entry.config.training
+        assert (training.max_minutes, training.max_steps, training.validate_metric) == (minutes, steps, "bleu")
         assert entry.config.decoding.beam_size == 5 and entry.config.evaluation.tokenize == "none"
         for key, value in members[entry.model].items():
             assert getattr(entry.config.model, key) == value
