@@ -67,3 +67,5 @@ def watch(training: Training, notes, kill_at: int) -> None:
 
 if __name__ == "__main__":
     main()
+    sys.stdout.flush()
+    os._exit(0)  # as the command line does
