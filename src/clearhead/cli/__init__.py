@@ -105,8 +105,8 @@ def main() -> None:
     """Run the command line of this process and exit with its code."""
     code = run()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        # A process of a team: an ordinary exit takes C++ apart while gloo's threads still run. Now and then that aborts a
-        # process whose work is done, which torchrun takes for a failure of the whole job (seen with torch 2.13).
+        # A process of a team: an ordinary exit takes C++ apart while gloo's threads still run. Now and then that aborts
+        # a process whose work is done, which torchrun takes for a failure of the whole job (seen with torch 2.13).
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
