@@ -34,11 +34,12 @@ check: $(VENV)/.check ## style, types, the direction of imports, and what the pa
 	$(BIN)/lint-imports
 	rm -rf $(VENV)/wheel
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(VENV)/wheel .
-	$(BIN)/python -m zipfile --list $(VENV)/wheel/*.whl | grep -q clearhead/recipes/starter-ko-en.toml
-	$(BIN)/python -m zipfile --list $(VENV)/wheel/*.whl | grep -q clearhead/messages.toml
-	$(BIN)/python -m zipfile --list $(VENV)/wheel/*.whl | grep -q clearhead/shipped/sentiment-analysis/gru/model.safetensors
-	$(BIN)/python -m zipfile --list $(VENV)/wheel/*.whl | grep -q clearhead/kernels/kernels.cpp
-	$(BIN)/python -m zipfile --list $(VENV)/wheel/*.whl | grep -q clearhead/inspection/page/fonts/hangul.woff
+	$(BIN)/python -m zipfile --list $(VENV)/wheel/*.whl > $(VENV)/wheel/contents
+	grep -q clearhead/recipes/starter-ko-en.toml $(VENV)/wheel/contents
+	grep -q clearhead/messages.toml $(VENV)/wheel/contents
+	grep -q clearhead/shipped/sentiment-analysis/gru/model.safetensors $(VENV)/wheel/contents
+	grep -q clearhead/kernels/kernels.cpp $(VENV)/wheel/contents
+	grep -q clearhead/inspection/page/fonts/hangul.woff $(VENV)/wheel/contents
 
 format: $(VENV)/.check ## put the sources into the project's style
 	$(BIN)/ruff check --fix .
