@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from clearhead.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
 
+Where: TypeAlias = "str | int | torch.device"
+"""How a device may be named; see ``choose_device``."""
 
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
@@ -83,7 +85,7 @@ def fast_bf16() -> str:
     return ""
 
 
-def choose_device(device: str | int | torch.device = "auto", precision: str = "fp32") -> Device:
+def choose_device(device: Where = "auto", precision: str = "fp32") -> Device:
     """Return where to compute: a GPU if there is one, and in which number format.
 
     Args:

@@ -29,7 +29,7 @@ from clearhead.config import DecodingConfig, changed
 from clearhead.data.texts import fitted
 from clearhead.decoding.generator import Generator
 from clearhead.decoding.translator import Translator
-from clearhead.device import Device, choose_device
+from clearhead.device import Device, Where, choose_device
 from clearhead.errors import ConfigError, CorpusError, UsageError
 from clearhead.interop.hub import model_folder
 from clearhead.interop.load import load
@@ -47,7 +47,6 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 Result = dict[str, Any]
 Folder = str | os.PathLike[str]
-Where = str | int | torch.device
 Text = str | Mapping[str, str]
 """A text, or two that are read together: {"text": ..., "text_pair": ...}."""
 
@@ -338,14 +337,16 @@ def _check_positive(**options: Any) -> None:
 
 def _in_our_words(options: dict[str, Any], known: Sequence[str]) -> dict[str, Any]:
     """Return options with Transformers' names as a task knows them that has none of these names."""
-    if "batch_size" in options:
-        options = dict(options)
-        _check_positive(batch_size=options.pop("batch_size"))
     found: dict[str, Any] = {}
     for name, value in options.items():
-        ours = name if name in known or THEIRS.get(name) not in known else THEIRS[name]
-        cut = name == "truncation" and ours != name
-        found[ours] = ("cut" if value else "refuse") if cut else value
+        if name == "batch_size":
+            _check_positive(batch_size=value)
+        elif name in known or THEIRS.get(name) not in known:
+            found[name] = value
+        elif name == "truncation":
+            found["long_texts"] = "cut" if value else "refuse"
+        else:
+            found[THEIRS[name]] = value
     return found
 
 

@@ -179,6 +179,8 @@ def as_text(evaluations: list[Evaluation], paired: PairedScores | None) -> list[
 
 def as_markdown(evaluations: list[Evaluation], paired: PairedScores | None) -> list[str]:
     """Return the scores as a table for a document, with the signatures under it."""
+    from clearhead.reporting.parts import markdown_table
+
     scores = evaluations[0].scores
     metrics = (scores.bleu, scores.chrf, scores.ter)
     if paired:
@@ -186,7 +188,5 @@ def as_markdown(evaluations: list[Evaluation], paired: PairedScores | None) -> l
     else:
         values = [f"{metric.value:.2f} ± {metric.interval:.2f}" for metric in metrics]
         rows = [["", *(metric.name for metric in metrics)], [str(evaluations[0].run), *values]]
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    lines.insert(1, "|---" * len(rows[0]) + "|")
-    lines += ["", *(f"- {metric.name}: `{metric.signature}`" for metric in metrics)]
+    lines = [*markdown_table(rows[0], rows[1:]), "", *(f"- {metric.name}: `{metric.signature}`" for metric in metrics)]
     return lines + [f"- {note}" for note in scores.note_lines()]

@@ -16,6 +16,7 @@ from clearhead.config import RunConfig, TsvTexts
 from clearhead.errors import UsageError
 from clearhead.evaluation.classification import ClassificationScores, McNemar, classification_scores, mcnemar
 from clearhead.pipelines import pipeline
+from clearhead.reporting.parts import markdown_table
 from clearhead.runs.committee import members
 from clearhead.runs.folder import RunFolder
 from clearhead.text.corpus import LostPairs, Pair, read_pairs
@@ -127,29 +128,23 @@ def as_text(done: Sequence[Labelling]) -> list[str]:
 def as_markdown(done: Sequence[Labelling]) -> list[str]:
     """Return the scores as a table for a document, and the confusion matrix of each run under it."""
     tests = ["", *(f"{test.p:.4f}" for test in compared(done))]
-    rows = [["", "accuracy", "95 %", "macro F1", "McNemar p"]]
+    rows = []
     for each, p in zip(done, tests):
         low, high = each.scores.interval
         name = str(each.run)
         rows.append([name, f"{each.scores.accuracy:.2%}", f"{low:.2%} to {high:.2%}", _macro_f1(each.scores), p])
-    lines = _markdown(rows)
+    lines = markdown_table(["", "accuracy", "95 %", "macro F1", "McNemar p"], rows)
     for each in done:
         scores = each.scores
         counts = [[f"{count:,}" for count in row] for row in scores.confusion]
         rows = [[label, *row, f"{f1:.4f}"] for label, row, f1 in zip(scores.labels, counts, scores.f1)]
-        lines += ["", *_markdown([[f"{each.run}: right by said", *scores.labels, "F1"], *rows])]
+        lines += ["", *markdown_table([f"{each.run}: right by said", *scores.labels, "F1"], rows)]
     return lines
 
 
 def _macro_f1(scores: ClassificationScores) -> str:
     low, high = scores.macro_f1_interval
     return f"{scores.macro_f1:.4f} ({low:.4f} to {high:.4f})"
-
-
-def _markdown(rows: list[list[str]]) -> list[str]:
-    """Return a table whose first row is its head."""
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return [lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]
 
 
 def as_table(done: Sequence[Labelling]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from clearhead.config import DecodingConfig
 from clearhead.decoding.greedy import Choose, likeliest
 from clearhead.decoding.sampling import sampler, uniforms
-from clearhead.device import choose_device
+from clearhead.device import Where, choose_device
 from clearhead.errors import CorpusError, RunError, UsageError
 from clearhead.interop.load import load
 from clearhead.models.interface import DecoderState, LanguageModel
@@ -62,7 +62,7 @@ class Generator:
         model: LanguageModel,
         tokenizer: AnyTokenizer,
         decoding: DecodingConfig | None = None,
-        device: str | int | torch.device = "auto",
+        device: Where = "auto",
         precision: str = "fp32",
     ) -> None:
         self.device = choose_device(device, precision)
@@ -79,7 +79,7 @@ class Generator:
     def load(
         cls,
         path: str | os.PathLike[str],
-        device: str | int | torch.device = "auto",
+        device: Where = "auto",
         precision: str = "fp32",
         overrides: Sequence[str] = (),
     ) -> Generator:

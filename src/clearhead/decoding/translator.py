@@ -20,7 +20,7 @@ from clearhead.decoding.hypothesis import Hypothesis
 from clearhead.decoding.problem import Problem, pad_prefixes
 from clearhead.decoding.sampling import sampler, uniforms
 from clearhead.decoding.scoring import score_pairs
-from clearhead.device import choose_device
+from clearhead.device import Where, choose_device
 from clearhead.errors import CorpusError, RunError, UsageError
 from clearhead.interop.load import load
 from clearhead.models.interface import Seq2Seq
@@ -94,7 +94,7 @@ class Translator:
         model: Seq2Seq,
         tokenizers: TokenizerPair,
         decoding: DecodingConfig | None = None,
-        device: str | int | torch.device = "auto",
+        device: Where = "auto",
         precision: str = "fp32",
         tgt_language: str = "und",
     ) -> None:
@@ -112,7 +112,7 @@ class Translator:
     def load(
         cls,
         path: str | os.PathLike[str],
-        device: str | int | torch.device = "auto",
+        device: Where = "auto",
         precision: str = "fp32",
         overrides: Sequence[str] = (),
     ) -> Translator:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from clearhead import errors
 from clearhead.reporting.comparison import done, p_cell, words_of
+from clearhead.reporting.parts import markdown_table
 from clearhead.reporting.words import duration, phrase
 
 
@@ -33,7 +33,7 @@ def comparison_markdown(comparison: dict[str, Any], language: str = "en") -> str
         "",
     ]
     names = ("model", "parameters", "per-second", "updates", "time", "valid-loss", "valid-bleu")
-    lines += _table([*map(say, names), "BLEU", "p", "chrF", "p"], [_row(run, language) for run in runs])
+    lines += markdown_table([*map(say, names), "BLEU", "p", "chrF", "p"], [_row(run, language) for run in runs])
     lines += ["", say("scores-hint"), ""]
     for run in runs:
         lines += [f"- {run['name']}: {run['problem']}"] if run["problem"] else []
@@ -44,19 +44,19 @@ def comparison_markdown(comparison: dict[str, Any], language: str = "en") -> str
     times = [
         [run["name"], *(duration(at["training_s"])[language] if at else "–" for at in run["marks"])] for run in runs
     ]
-    lines += ["", f"## {say('time-to')}", "", *_table([say("model"), *marks], times)]
+    lines += ["", f"## {say('time-to')}", "", *markdown_table([say("model"), *marks], times)]
     if scored:
         groups = scored[0]["lengths"]
         head = [say("model"), *(say("words-in", words=words_of(group)) for group in groups)]
         rows = [[say("sentences"), *(f"{group['sentences']:,}" for group in groups)]]
         rows += [[run["name"], *(f"{group['bleu']:.1f}" for group in run["lengths"])] for run in scored]
-        lines += ["", f"## {say('by-length')}", "", *_table(head, rows)]
+        lines += ["", f"## {say('by-length')}", "", *markdown_table(head, rows)]
     samples = comparison["samples"] if scored else []
     lines += ["", f"## {say('same-sentences')}"] if samples else []
     for number, sample in enumerate(samples):
         said = [[say("source"), sample["src"]], [say("reference"), sample["ref"]]]
         said += [[run["name"], run["translations"][number]] for run in scored]
-        lines += ["", *_table(["", ""], said)]
+        lines += ["", *markdown_table(["", ""], said)]
     return "\n".join(lines) + "\n"
 
 
@@ -76,8 +76,3 @@ def _row(run: dict[str, Any], language: str) -> list[str]:
         cells.append(f"{scores[key]['value']:.1f} ± {scores[key]['interval']:.1f}" if scores else "")
         cells.append(p_cell(p_values.get(name)))
     return cells
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in [head, *rows]]
-    return [lines[0], "|---" * len(head) + "|", *lines[1:]]

@@ -37,6 +37,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") ->
     return f'<div class="wide"><table class="{kind}"><thead><tr>{said}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table in Markdown."""
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in [head, *rows]]
+    return [lines[0], "|---" * len(head) + "|", *lines[1:]]
+
+
 def spans(by_language: dict[str, str]) -> str:
     """Return a text that is given in each language."""
     return "".join(
