@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import weakref
 
 import pytest
 import torch
@@ -35,6 +37,15 @@ def test_what_is_kept_grows_with_the_batch_and_leaves_the_weights_out():
     wider = loss(d_ff=6400)
     linear = sum(w.numel() for name, w in wider.named_parameters() if "feed_forward" in name) * 4
     assert saved_bytes(wider, batch(1, 2)) < linear / 10
+
+
+def test_a_trial_leaves_nothing_behind():
+    model = loss()
+    alive = [weakref.ref(weight) for weight in model.parameters()]
+    saved_bytes(model, batch(2, 5))
+    del model
+    gc.collect()
+    assert not [weight for weight in alive if weight() is not None]
 
 
 @pytest.mark.parametrize("workers", [1, 3])

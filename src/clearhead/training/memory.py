@@ -52,7 +52,7 @@ def saved_bytes(loss: nn.Module, batch: Any) -> int:
     def note(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # what an operation returned, saved by that operation as it is, would keep both forever
 
     before = [buffer.clone() for buffer in loss.buffers()]
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
