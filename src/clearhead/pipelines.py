@@ -14,42 +14,36 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from inspect import signature
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from clearhead.config import DecodingConfig, changed
-from clearhead.data.texts import fitted
 from clearhead.decoding.generator import Generator
+from clearhead.decoding.reader import Reader, Text
 from clearhead.decoding.translator import Translator
-from clearhead.device import Device, Where, choose_device
+from clearhead.device import Where
 from clearhead.errors import ConfigError, CorpusError, UsageError
 from clearhead.interop.hub import model_folder
-from clearhead.interop.load import load
+from clearhead.interop.load import load, task_of
 from clearhead.runs.committee import agree, members
 from clearhead.text.corpus import read_lines
-from clearhead.text.foreign import AnyTokenizer
 from clearhead.text.masked import ANY_MASK, MASKS, decode_masked, encode_masked
 
 CHUNK = 1024
 """How many texts of a stream are held at once."""
-BATCH_TOKENS = 4096
 
 SHIPPED = Path(__file__).parent / "shipped"
 """Run folders that come with the package, each named after the task it is for."""
 
 Result = dict[str, Any]
 Folder = str | os.PathLike[str]
-Text = str | Mapping[str, str]
-"""A text, or two that are read together: {"text": ..., "text_pair": ...}."""
-
 
 THEIRS = {"num_beams": "beam_size", "num_return_sequences": "n_best", "truncation": "long_texts"}
 """Options by Transformers' names, and ours where a task has none of that name."""
@@ -154,7 +148,7 @@ def pipeline(
         MachineError: the Hub cannot be reached.
     """
     if task is None and model is not None:
-        task = MADE_FOR[load(members(model_folder(model))[0][0], None).config.task]
+        task = MADE_FOR[task_of(members(model_folder(model))[0][0])]
     name = "translation" if re.fullmatch(r"translation_\w+_to_\w+", task or "") else task
     if name not in TASKS:
         raise UsageError("unknown-task", task=task, tasks=", ".join(TASKS))
@@ -199,6 +193,7 @@ class _Generation:
         do_sample: bool | None = None,
         return_full_text: bool = True,
         stop: str | Sequence[str] = (),
+        long_texts: str = "refuse",
         **options: Any,
     ) -> list[list[Result]]:
         _check_positive(max_new_tokens=max_new_tokens, num_return_sequences=num_return_sequences)
@@ -209,7 +204,8 @@ class _Generation:
             raise ConfigError("bad-value", where="pipeline", key=key, value=value, problem=problem)
         options |= {"n_best": num_return_sequences, "sampling": sampling}
         decoding = changed(self.generator.decoding, options, "pipeline")
-        found = self.generator(texts, max_new_tokens=max_new_tokens, stop=stop, decoding=decoding, first=first)
+        how: dict[str, Any] = {"max_new_tokens": max_new_tokens, "stop": stop, "long_texts": long_texts}
+        found = self.generator(texts, decoding=decoding, first=first, **how)
         return [
             [{"generated_text": each.prompt * return_full_text + each.text} for each in continuations]
             for continuations in found
@@ -370,66 +366,3 @@ MADE_FOR = {
     "masked-language-model": "fill-mask",
 }
 """The pipeline for a model of each task that can be trained."""
-
-
-class Reader:
-    """A model that reads texts, with its tokenizer: texts are sorted into batches, each between bos and eos.
-
-    Args:
-        max_tokens: the longest row; a longer text is cut with a warning, or refused.
-    """
-
-    def __init__(
-        self, model: nn.Module, tokenizer: AnyTokenizer, max_tokens: int, device: Where, precision: str
-    ) -> None:
-        self.device: Device = choose_device(device, precision)
-        self.model = model.to(self.device.name).eval()
-        self.tokenizer = tokenizer
-        self.max_tokens = max_tokens
-
-    def read(
-        self, texts: Sequence[Text], long_texts: str = "cut", first: int = 1
-    ) -> Iterator[tuple[list[int], Tensor, Tensor, Tensor]]:
-        """Yield (places of texts (B,), ids, mask, segments, (B, S) each as in ``data.texts.TextBatch``).
-
-        long_texts: "cut" or "refuse"; first: the number that messages give the first text.
-
-        Raises:
-            CorpusError: a text is too long and to be refused.
-            ConfigError: ``long_texts`` is neither.
-        """
-        if long_texts not in ("cut", "refuse"):
-            raise ConfigError(
-                "bad-value", where="pipeline", key="long_texts", value=long_texts, problem="cut or refuse"
-            )
-        tokenizer = self.tokenizer
-        pairs = [(text, None) if isinstance(text, str) else (text["text"], text.get("text_pair")) for text in texts]
-        one, other = (tokenizer.encode_batch([side or "" for side in sides]) for sides in zip(*pairs))
-        between = tokenizer.separators * np.array([second is not None for _, second in pairs], np.int64)
-        room = self.max_tokens - 2 - between
-        lengths = np.array([list(map(len, side)) for side in (one, other)])
-        for line, tokens, limit in zip(count(first), lengths.sum(axis=0).tolist(), room.tolist()):
-            if tokens > limit:
-                if long_texts != "cut":
-                    raise CorpusError("text-too-long", line=line, tokens=tokens, limit=limit)
-                said = CorpusError("text-cut", line=line, tokens=tokens, limit=limit)
-                warnings.warn(said.message(), stacklevel=2)
-        kept = np.stack([*fitted(lengths[0], lengths[1], room), between]).T.tolist()
-        bos, eos = tokenizer.bos_id, tokenizer.eos_id
-        rows = [[bos, *a[:m], *[eos] * gap, *b[:n], eos] for a, b, (m, n, gap) in zip(one, other, kept)]
-        for places, ids, mask in self.batches(rows):
-            begins = torch.tensor([len(rows[i]) - (kept[i][1] + 1 if kept[i][2] else 0) for i in places])
-            segments = mask & (torch.arange(ids.shape[1]) >= begins[:, None]).to(mask.device)
-            yield places, ids, mask, segments.long()
-
-    def batches(self, rows: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
-        """Yield (places of rows (B,), ids (B, S), mask (B, S)), without gradients for whoever computes with them."""
-        order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
-        while order:
-            longest = len(rows[order[0]])
-            size = max(1, BATCH_TOKENS // longest)
-            places, order = order[:size], order[size:]
-            padded = [[*rows[i], *[self.tokenizer.pad_id] * (longest - len(rows[i]))] for i in places]
-            mask = torch.arange(longest) < torch.tensor([len(rows[i]) for i in places])[:, None]
-            with torch.inference_mode():
-                yield places, torch.tensor(padded, device=self.device.name), mask.to(self.device.name)

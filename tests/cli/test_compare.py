@@ -231,6 +231,19 @@ def test_a_model_that_overflows_while_validation_text_is_decoded_does_not_end_th
     assert re.search("cheat: sentence [0-9]+: the model gives no numbers", (out / "report.md").read_text("utf-8"))
 
 
+def test_where_minutes_count_each_model_has_a_process_of_its_own(corpus, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(comparing, "carry_out", None)  # in this process
+    wild = {"name": "wild", "model": {"norm": "none"}, "training": {"learning_rate": 1e37, "validate_every": 1}}
+    changes = {"budget": {"minutes": 0.01}, "models": [wild, MODELS[2]], "base": "gru"}
+    arguments = ["compare", written(tmp_path / "minutes.toml", table(corpus, **changes)), "--threads=1"]
+    for _ in range(2):
+        assert run([*arguments, "--out", str(tmp_path / "out"), "--resume"]) == 0
+        assert states_of(tmp_path / "out") == {"wild": "failed", "gru": "done"}
+    said = capfd.readouterr().err
+    assert said.count("the others go on without it") == said.count("not tried again") == said.count("already") == 1
+    assert report_of(tmp_path / "out")["runs"][1]["training_s"] >= 0.6
+
+
 @pytest.mark.parametrize("changes", [{}, {"length_penalties": [0.0, 1.0]}])
 def test_a_model_that_overflows_on_the_test_set_does_not_keep_the_others_from_it(
     changes, compared, corpus, tmp_path, capsys

@@ -10,7 +10,7 @@ from clearhead.config import DecoderConfig, DecodingConfig, TokenizerConfig
 from clearhead.data.randomness import generator as draws_of
 from clearhead.decoding.few_shot import few_shot
 from clearhead.decoding.generator import Generator, whole_characters
-from clearhead.errors import CorpusError, RunError, UsageError
+from clearhead.errors import ConfigError, CorpusError, RunError, UsageError
 from clearhead.models.build import build_model
 from clearhead.text.tokenizer import FIRST_BYTE, Tokenizer
 
@@ -221,8 +221,28 @@ def test_all_but_the_last_character_is_sure(text, sure):
 
 def test_a_prompt_without_room_is_refused(generator):
     with pytest.raises(CorpusError) as caught:
-        generator("the animal did not", max_new_tokens=40)
-    assert caught.value.code == "prompt-too-long"
+        generator(["", "the animal did not"], max_new_tokens=40, first=7)
+    assert caught.value.code == "prompt-too-long" and caught.value.fields["line"] == 8
+
+
+def test_or_its_end_is_continued(generator):
+    """As if it had been cut by hand, behind what stands in front of every text; its own text is given back whole."""
+    text, room = "the animal did not cross the street " * 4, 20
+    ids = generator.tokenizer.encode(text)
+    limit = generator.model.max_positions + 1 - room
+    kept = [generator.tokenizer.eos_id, *ids[1 - limit :]]
+    with pytest.warns(UserWarning, match=f"prompt 3: {len(ids) + 1:,} tokens, of which the last {limit}"):
+        ((found,),) = generator(text, max_new_tokens=room, first=3, long_texts="cut")
+    with torch.no_grad():
+        logits = generator.model.project(generator.model(torch.tensor([kept]))[0, -1])
+    logits[generator.tokenizer.special_ids] = -torch.inf
+    assert int(logits.argmax()) == found.tokens[0] and found.prompt == text
+    with pytest.warns(UserWarning, match="prompt 1: "):
+        assert "".join(generator.stream(text, max_new_tokens=room, long_texts="cut")) == found.text
+    with pytest.raises(CorpusError):  # nothing of it would be left
+        generator(text, max_new_tokens=generator.model.max_positions, long_texts="cut")
+    with pytest.raises(ConfigError, match="cut or refuse"):
+        generator(text, long_texts="short")
 
 
 @pytest.mark.parametrize("sampling", [False, True])

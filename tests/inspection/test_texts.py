@@ -11,12 +11,12 @@ import torch
 
 from clearhead.config import BagConfig, ClassifierConfig, DecoderConfig, EncoderConfig, NgramConfig
 from clearhead.config import RecurrentEncoderConfig as Reads
+from clearhead.decoding.reader import Reader
 from clearhead.device import choose_device
 from clearhead.errors import CorpusError, UsageError
 from clearhead.inspection.document import document
 from clearhead.inspection.texts import explain_label, explain_next
 from clearhead.models.build import build_model
-from clearhead.pipelines import Reader
 
 from .checks import check_stack, check_step, check_weights, close, stored
 from .numpy_classifier import NumpyClassifier

@@ -5,6 +5,7 @@ import math
 import os
 import resource
 import shutil
+import weakref
 
 import pytest
 import torch
@@ -14,12 +15,15 @@ from hypothesis import strategies as st
 from clearhead.errors import MachineError
 from clearhead.runs.checkpoints import (
     average_weights,
+    begin_checkpoint,
     check_checkpoint,
     checkpoint_path,
+    finish_checkpoint,
     latest_checkpoint,
     load_checkpoint,
     prune,
     save_checkpoint,
+    write_part,
 )
 from clearhead.runs.faults import FaultsError
 from clearhead.runs.folder import RunFolder
@@ -254,3 +258,38 @@ def test_a_checkpoint_of_another_making(run, weights):
         (path / "manifest.json").write_text(json.dumps(manifest))
         with pytest.raises(FaultsError, match=r"state\.json: not a file of this run"):
             load_checkpoint(path)
+
+
+def test_a_checkpoint_in_parts_is_put_together_tensor_by_tensor(run, monkeypatch):
+    """A process that goes on with its share of a divided model never holds the whole of it."""
+    whole = {f"w{i}": torch.randn(7, 3) for i in range(5)} | {"step": torch.tensor(3.0)}
+    begin_checkpoint(run, 5)
+    rows = [
+        {name: w[:4] if w.ndim else w for name, w in whole.items()},
+        {f"w{i}": whole[f"w{i}"][4:] for i in range(5)},
+    ]
+    stamps = write_part(run, 5, rows[0], {}, 0, 2) | write_part(run, 5, rows[1], {}, 1, 2)
+    path = finish_checkpoint(run, 5, stamps, {})
+    joined: list[weakref.ref[torch.Tensor]] = []
+    cat = torch.cat
+
+    def counted(*arguments):
+        assert not [tensor for tensor in joined if tensor() is not None]
+        found = cat(*arguments)
+        joined.append(weakref.ref(found))
+        return found
+
+    found = load_checkpoint(path).weights
+    monkeypatch.setattr(torch, "cat", counted)
+    for name in found:
+        assert torch.equal(found[name], whole[name])
+    assert len(joined) == 5 and whole.keys() == set(found)
+
+
+def test_parts_that_do_not_fit_are_refused(run):
+    begin_checkpoint(run, 5)
+    stamps = write_part(run, 5, {"w": torch.ones(4, 3)}, {}, 0, 2)
+    stamps |= write_part(run, 5, {"w": torch.ones(3, 2)}, {}, 1, 2)
+    path = finish_checkpoint(run, 5, stamps, {})
+    with pytest.raises(FaultsError, match=r"model-00002-of-00002\.safetensors"):
+        load_checkpoint(path)

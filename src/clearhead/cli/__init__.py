@@ -10,7 +10,7 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -115,8 +115,13 @@ def main() -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; whatever went wrong has become one line on stderr."""
+    return exit_code_of(lambda: app(args=arguments, prog_name="clearhead", standalone_mode=False))
+
+
+def exit_code_of(work: Callable[[], object]) -> int:
+    """Return the exit code that ``work`` comes to: what it returns, 0 where that is none, or an error's."""
     try:
-        result = app(args=arguments, prog_name="clearhead", standalone_mode=False)
+        result = work()
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except (BrokenPipeError, SystemExit):  # typer makes the one into the other, and raises no other SystemExit

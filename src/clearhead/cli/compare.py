@@ -42,10 +42,11 @@ def compare(
     state = comparing.open_folder(out, resume, overwrite)
     again = f"clearhead compare {file} --resume --out {out}{f' --data-root {data_root}' if data_root else ''}"
     how = {"resume": resume, "overwrite": overwrite, "device": device, "threads": threads, "again": again}
+    train = comparing.train_apart if plan.comparison.budget.minutes else comparing.train
     chosen = [entry for entry in plan.entries if not only or entry.model in only]
     try:
         for entry in chosen:
-            code = comparing.train(plan, entry, out / plan.folder(entry), state, **how)
+            code = train(plan, entry, out / plan.folder(entry), state, **how)
             write_reports(plan, out, tests, state)
             if code:
                 return code

@@ -7,9 +7,11 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from clearhead.cli.apart import in_own_process
 from clearhead.cli.comparison import Entry, Plan, differences
 from clearhead.cli.evaluations import evaluation_path, read_evaluation
 from clearhead.cli.scoring import evaluate_run, read_test_set, test_set_name
@@ -74,6 +76,11 @@ class State:
         if not (isinstance(table, dict) and all(isinstance(table.get(name), dict) for name in names)):
             raise RunError("file-foreign", name=path.name)
         return cls(path, *(table[name] for name in names))
+
+    def read_again(self) -> None:
+        """Take over what another process has written meanwhile."""
+        found = State.read(self.path)
+        self.failed, self.penalties, self.test = found.failed, found.penalties, found.test
 
     def write(self) -> None:
         """Write it; a kill leaves the old one or the new one."""
@@ -140,6 +147,16 @@ def train(plan: Plan, entry: Entry, run: Path, state: State, **how: Any) -> int:
     except ClearheadError as error:
         _go_on_without(run, state, error)
         return 0
+
+
+def train_apart(plan: Plan, entry: Entry, run: Path, state: State, **how: Any) -> int:
+    """As ``train``, in a process of its own: where minutes count, no model is to find the heap as another has left it.
+
+    What several models leave of it, in pieces, costs the next one five to ten per cent of its speed.
+    """
+    code = in_own_process(partial(train, plan, entry, run, state, **how), run.name)
+    state.read_again()
+    return code
 
 
 def _go_on_without(run: Path, state: State, error: ClearheadError) -> None:

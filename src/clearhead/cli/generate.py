@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,6 +20,9 @@ def generate(
     top_k: Annotated[int | None, typer.Option(help="Draw among so many likeliest tokens; 0 for all.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Draw among the tokens that make up this probability.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the draws.")] = None,
+    cut_long: Annotated[
+        bool, typer.Option("--cut-long", help="Leave out the beginning of a prompt that is too long, with a warning.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
 ) -> None:
     """Continue a prompt with a language model, writing what is sure as soon as it is.
@@ -32,12 +35,14 @@ def generate(
 
     flags = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed, "sampling": sample or None}
     overrides = [f"decoding.{name}={str(value).lower()}" for name, value in flags.items() if value is not None]
+    prompts = (line for lines in available_lines(sys.stdin.buffer) for line in lines) if prompt == "-" else [prompt]
+    how: dict[str, Any] = {"max_new_tokens": max_new_tokens, "stop": stop or []}
+    how["long_texts"] = "cut" if cut_long else "refuse"
     with warnings_as_lines():
         generator = Generator.load(run, device=device, overrides=overrides)
-    prompts = (line for lines in available_lines(sys.stdin.buffer) for line in lines) if prompt == "-" else [prompt]
-    for each in prompts:
-        for piece in generator.stream(each, max_new_tokens=max_new_tokens, stop=stop or []):
-            sys.stdout.buffer.write(piece.encode())
+        for number, each in enumerate(prompts, 1):
+            for piece in generator.stream(each, first=number, **how):
+                sys.stdout.buffer.write(piece.encode())
+                sys.stdout.buffer.flush()
+            sys.stdout.buffer.write(b"\n")
             sys.stdout.buffer.flush()
-        sys.stdout.buffer.write(b"\n")
-        sys.stdout.buffer.flush()

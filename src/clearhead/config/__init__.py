@@ -44,6 +44,15 @@ from clearhead.config.models import (
     StackConfig,
     TransformerConfig,
 )
-from clearhead.config.reading import changed, expand_root, make_config, read_config, read_toml, resolved, with_overrides
+from clearhead.config.reading import (
+    changed,
+    check_long_texts,
+    expand_root,
+    make_config,
+    read_config,
+    read_toml,
+    resolved,
+    with_overrides,
+)
 from clearhead.config.run import FORMAT, TASKS, DecodingConfig, EvaluationConfig, RunConfig, TrainingConfig
 from clearhead.config.section import NonNegative, Positive, Probability, Section

@@ -83,6 +83,16 @@ def changed(section: AnySection, changes: dict[str, Any], where: str) -> AnySect
         raise _as_config_error(error, where) from error
 
 
+def check_long_texts(value: str) -> None:
+    """Check the option that says what becomes of a text that a model cannot take whole.
+
+    Raises:
+        ConfigError: it is neither "cut" nor "refuse".
+    """
+    if value not in ("cut", "refuse"):
+        raise ConfigError("bad-value", where="pipeline", key="long_texts", value=value, problem="cut or refuse")
+
+
 def resolved(config: RunConfig) -> RunConfig:
     """Return ``config`` as a run folder keeps it: ``data.root`` expanded, ``data.max_tokens`` what the model takes.
 

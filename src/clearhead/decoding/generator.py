@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ import regex
 import torch
 from torch import Tensor, nn
 
-from clearhead.config import DecodingConfig
+from clearhead.config import DecodingConfig, check_long_texts
 from clearhead.decoding.greedy import Choose, likeliest
 from clearhead.decoding.sampling import sampler, uniforms
 from clearhead.device import Where, choose_device
@@ -98,6 +99,7 @@ class Generator:
         stop: str | Sequence[str] = (),
         decoding: DecodingConfig | None = None,
         first: int = 1,
+        long_texts: str = "refuse",
     ) -> list[list[Continuation]]:
         """Continue each prompt ``decoding.n_best`` times: by drawing where ``decoding.sampling``, else the likeliest.
 
@@ -106,16 +108,19 @@ class Generator:
             max_new_tokens: a continuation has at most so many.
             stop: a text, or several, that end a continuation; they are not part of it.
             decoding: how, instead of ``self.decoding``: sampling, temperature, top_k, top_p, seed, n_best.
-            first: number of the first prompt, by which samples are drawn.
+            first: number of the first prompt, by which samples are drawn and messages tell it.
+            long_texts: "cut" leaves out the beginning of a prompt that has no room before ``max_new_tokens``, with a
+                warning.
 
         Raises:
-            CorpusError: a prompt leaves no room for a continuation.
+            CorpusError: a prompt leaves no room for a continuation, and is to be refused.
+            ConfigError: ``long_texts`` is neither "cut" nor "refuse".
             RunError: what the weights amount to is not a number.
         """
         texts = [prompts] if isinstance(prompts, str) else list(prompts)
         decoding = decoding or self.decoding
         count = decoding.n_best if decoding.sampling else 1
-        encoded = self._encoded(texts, max_new_tokens)
+        encoded = self._encoded(texts, max_new_tokens, long_texts, first)
         found: list[list[Continuation]] = [[] for _ in texts]
         order = sorted(range(len(texts)), key=lambda place: -len(encoded[place]))
         while order:
@@ -137,6 +142,8 @@ class Generator:
         max_new_tokens: int = 50,
         stop: str | Sequence[str] = (),
         decoding: DecodingConfig | None = None,
+        first: int = 1,
+        long_texts: str = "refuse",
     ) -> Iterator[str]:
         """Yield the continuation of ``prompt`` piece by piece, never half a character as a reader sees it.
 
@@ -144,7 +151,8 @@ class Generator:
         leaves unfinished is not said. Arguments and errors as in a call.
         """
         decoding = (decoding or self.decoding).model_copy(update={"n_best": 1})
-        made = _Rows([prompt], self._encoded([prompt], max_new_tokens), self.tokenizer, stop)
+        encoded = self._encoded([prompt], max_new_tokens, long_texts, first)
+        made = _Rows([prompt], encoded, self.tokenizer, stop)
         said = 0
         for _ in self._steps(made, max_new_tokens, decoding, [(0, 0)]):
             text = made.text(0)
@@ -267,7 +275,7 @@ class Generator:
             return []
         longest = max(map(len, rows))
         if longest - 1 > self.model.max_positions:
-            raise CorpusError("prompt-too-long", tokens=longest, limit=self.model.max_positions)
+            raise CorpusError("continuation-too-long", tokens=longest, limit=self.model.max_positions)
         ids = torch.tensor([[*row, *[self.tokenizer.pad_id] * (longest - len(row))] for row in rows])
         ids = ids.to(self.device.name)
         with self.device.autocast():
@@ -278,11 +286,18 @@ class Generator:
 
     # --- the steps
 
-    def _encoded(self, texts: Sequence[str], max_new_tokens: int) -> list[list[int]]:
-        rows = [self._begun(ids) for ids in self.tokenizer.encode_batch(texts)]
-        for row in rows:
-            if len(row) + max_new_tokens - 1 > self.model.max_positions:
-                raise CorpusError("prompt-too-long", tokens=len(row) + max_new_tokens, limit=self.model.max_positions)
+    def _encoded(self, texts: Sequence[str], max_new_tokens: int, long_texts: str, first: int) -> list[list[int]]:
+        """Return the ids of each prompt with what stands in front of it, cut where it is too long and may be."""
+        check_long_texts(long_texts)
+        limit = self.model.max_positions + 1 - max_new_tokens
+        front, rows = len(self._front), [self._begun(ids) for ids in self.tokenizer.encode_batch(texts)]
+        for line, row in enumerate(rows, first):
+            if len(row) <= limit:
+                continue
+            if long_texts != "cut" or limit <= front:
+                raise CorpusError("prompt-too-long", line=line, tokens=len(row), limit=max(0, limit))
+            warnings.warn(CorpusError("prompt-cut", line=line, tokens=len(row), limit=limit).message(), stacklevel=3)
+            del row[front : front + len(row) - limit]
         return rows
 
     def _begun(self, ids: list[int], first: bool = True) -> list[int]:

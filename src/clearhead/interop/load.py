@@ -10,7 +10,7 @@ from clearhead.config import with_overrides
 from clearhead.errors import UsageError
 from clearhead.interop.hub import model_folder
 from clearhead.interop.huggingface import read_folder
-from clearhead.runs.folder import FOREIGN, RUN
+from clearhead.runs.folder import FOREIGN, RUN, RunFolder
 from clearhead.runs.load import Loaded, load_run, loaded
 
 
@@ -38,3 +38,15 @@ def load(path: str | os.PathLike[str], task: str | None, overrides: Sequence[str
     if task not in (None, found.config.task):
         raise UsageError("wrong-task", path=path, task=found.config.task, wanted=task)
     return loaded(with_overrides(found.config, tuple(overrides)), found.tokenizers, found.weights)
+
+
+def task_of(path: str | os.PathLike[str]) -> str:
+    """Return what the model of a folder is for; it is not made.
+
+    path: as in ``load``.
+
+    Raises:
+        RunError, UsageError, MachineError: as ``load``.
+    """
+    path = model_folder(path)
+    return read_folder(path).config.task if is_foreign(path) else RunFolder.open(path, weights=False).config.task

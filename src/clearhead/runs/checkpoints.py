@@ -53,14 +53,14 @@ class Checkpoint:
     """What a training goes on from.
 
     step: how many updates lie behind it.
-    weights: name -> fp32 tensor.
-    optimizer: name -> tensor.
+    weights: name -> fp32 tensor; those of a checkpoint in parts are put together anew whenever they are asked for.
+    optimizer: name -> tensor, likewise.
     state: what ``save_checkpoint`` was given.
     """
 
     step: int
-    weights: dict[str, Tensor]
-    optimizer: dict[str, Tensor]
+    weights: Mapping[str, Tensor]
+    optimizer: Mapping[str, Tensor]
     state: dict[str, Any]
 
 
@@ -232,23 +232,43 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     return Checkpoint(content["step"], weights, optimizer, content["state"])
 
 
-def _join(parts: Sequence[Path]) -> dict[str, Tensor]:
+class _Joined(Mapping[str, Tensor]):
+    """The tensors of a file in parts, each put together along its first dimension when it is asked for.
+
+    The parts are mapped, not read: of a model that no process can hold, each still finds its own rows.
+    """
+
+    def __init__(self, parts: Mapping[str, Sequence[Tensor]]) -> None:
+        self._parts = parts
+
+    def __getitem__(self, name: str) -> Tensor:
+        rows = self._parts[name]
+        return rows[0] if len(rows) == 1 else torch.cat(list(rows))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+
+def _join(parts: Sequence[Path]) -> Mapping[str, Tensor]:
     """Return the tensors of one file, or of several, each put together along its first dimension.
 
     Raises:
         FaultsError: parts do not fit each other.
         RunError: a file holds no tensors.
     """
+    if len(parts) == 1:
+        return read_tensors(parts[0])
     rows: dict[str, list[Tensor]] = {}
     for part in parts:
         for name, tensor in read_tensors(part).items():
-            rows.setdefault(name, []).append(tensor)
-    try:
-        return {name: tensors[0] if len(tensors) == 1 else torch.cat(tensors) for name, tensors in rows.items()}
-    except RuntimeError as error:
-        raise FaultsError(
-            "bad-checkpoint", [RunError("file-foreign", name=parts[-1].name)], path=parts[0].parent
-        ) from error
+            of_name = rows.setdefault(name, [])
+            if of_name and not (tensor.ndim and tensor.shape[1:] == of_name[0].shape[1:] and of_name[0].ndim):
+                raise FaultsError("bad-checkpoint", [RunError("file-foreign", name=part.name)], path=part.parent)
+            of_name.append(tensor)
+    return _Joined(rows)
 
 
 def prune(run: RunFolder, keep_last: int, protect: Collection[int] = (), step: int | None = None) -> None:
@@ -295,7 +315,7 @@ def stored_steps(run: RunFolder) -> list[int]:
     return [_step(path) for path in _checkpoints(run.checkpoints_path) if not path.name.endswith(".old")]
 
 
-def stored_weights(run: RunFolder) -> Iterator[tuple[int, dict[str, Tensor]]]:
+def stored_weights(run: RunFolder) -> Iterator[tuple[int, Mapping[str, Tensor]]]:
     """Yield the step and the weights of each checkpoint that a run has, oldest first.
 
     Raises:

@@ -171,10 +171,15 @@ class Sharded:
         self._shell: nn.Module | None = None
 
     def wrap(self, loss: nn.Module) -> nn.Module:
-        # A model of the same make for computing without PyTorch's hooks; its weights are there only when needed.
-        self._shell = copy.deepcopy(loss.get_submodule("model"))
-        for weight in self._shell.parameters():
+        # A model of the same make for computing without PyTorch's hooks; its weights are there only when needed, and
+        # not even now are they there twice.
+        model = loss.get_submodule("model")
+        weights = [weight.data for weight in model.parameters()]
+        for weight in model.parameters():
             weight.data = weight.data.new_empty(0)
+        self._shell = copy.deepcopy(model)
+        for weight, data in zip(model.parameters(), weights):
+            weight.data = data
         for module in list(loss.modules()):
             if isinstance(module, nn.ModuleList):
                 for layer in module:

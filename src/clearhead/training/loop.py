@@ -18,7 +18,7 @@ from clearhead.config import RunConfig
 from clearhead.data.order import BatchOrder, micro_batches
 from clearhead.device import Device
 from clearhead.errors import MachineError, RunError, TrainingError
-from clearhead.models.build import load_weights, named_weights
+from clearhead.models.build import named_weights
 from clearhead.models.transfer import Taken
 from clearhead.runs.checkpoints import (
     average_weights,
@@ -411,8 +411,9 @@ class Training:
         self.position, self.since = from_state(checkpoint.state)
 
     def _load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        own = named_weights(self.model)
-        load_weights(self.model, {name: part_like(weight, own[name]) for name, weight in weights.items()})
+        with torch.no_grad():
+            for name, weight in named_weights(self.model).items():
+                weight.copy_(part_like(weights[name], weight))
 
     def _elapsed(self) -> float:
         return time.perf_counter() - self._began
