@@ -6,7 +6,9 @@ import importlib.metadata
 import json
 import os
 import platform
+import subprocess
 import sys
+from pathlib import Path
 
 from clearhead.device import processor_flags, processor_name
 from clearhead.version import __version__
@@ -30,9 +32,16 @@ def versions() -> dict[str, str]:
     return found | {name: importlib.metadata.version(name) for name in ("torch", "numpy", "tokenizers")}
 
 
+def commit() -> str:
+    """Return which commit this is, "-dirty" where files differ from it; empty outside a clone."""
+    ask = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    return subprocess.run(ask, capture_output=True, text=True).stdout.strip()
+
+
 def facts() -> dict[str, object]:
-    """Return command, machine and versions: the start of every result."""
-    return {"command": " ".join(["python", *sys.argv]), "machine": machine(), "versions": versions()}
+    """Return command, commit, machine and versions: the start of every result."""
+    command = " ".join(["python", *sys.argv])
+    return {"command": command, "commit": commit(), "machine": machine(), "versions": versions()}
 
 
 def print_facts(known: dict[str, object]) -> None:

@@ -75,7 +75,7 @@ from peers.task import (
 
 from clearhead.device import fast_bf16
 
-TARGET_RATIO = 8.0
+TARGET_RATIO = 14.0
 HERE = Path(__file__).parent
 WINDOWS = {"small": (5, 20), "paper-base": (5, 10)}
 """Updates of warm-up and window by model."""
