@@ -204,8 +204,9 @@ class _Generation:
             raise ConfigError("bad-value", where="pipeline", key=key, value=value, problem=problem)
         options |= {"n_best": num_return_sequences, "sampling": sampling}
         decoding = changed(self.generator.decoding, options, "pipeline")
-        how: dict[str, Any] = {"max_new_tokens": max_new_tokens, "stop": stop, "long_texts": long_texts}
-        found = self.generator(texts, decoding=decoding, first=first, **how)
+        found = self.generator(
+            texts, max_new_tokens=max_new_tokens, stop=stop, decoding=decoding, first=first, long_texts=long_texts
+        )
         return [
             [{"generated_text": each.prompt * return_full_text + each.text} for each in continuations]
             for continuations in found

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 
-from clearhead.cli.stop import SIGNALS
+from clearhead.cli.stop import SIGNALS, give_back, take_signals
 from clearhead.errors import MachineError
 
 
@@ -46,13 +46,11 @@ def _wait(process: SpawnProcess) -> None:
         if process.pid is not None and process.exitcode is None:
             os.kill(process.pid, number)
 
-    takes_signals = threading.current_thread() is threading.main_thread()  # elsewhere Python takes none
-    before = {number: signal.signal(number, pass_on) for number in SIGNALS if takes_signals}
+    before = take_signals(pass_on)
     try:
         process.join()
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        give_back(before)
 
 
 def _carry_out(work: Callable[[], int]) -> None:

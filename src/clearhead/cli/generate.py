@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -36,12 +36,13 @@ def generate(
     flags = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed, "sampling": sample or None}
     overrides = [f"decoding.{name}={str(value).lower()}" for name, value in flags.items() if value is not None]
     prompts = (line for lines in available_lines(sys.stdin.buffer) for line in lines) if prompt == "-" else [prompt]
-    how: dict[str, Any] = {"max_new_tokens": max_new_tokens, "stop": stop or []}
-    how["long_texts"] = "cut" if cut_long else "refuse"
+    long_texts = "cut" if cut_long else "refuse"
     with warnings_as_lines():
         generator = Generator.load(run, device=device, overrides=overrides)
         for number, each in enumerate(prompts, 1):
-            for piece in generator.stream(each, first=number, **how):
+            for piece in generator.stream(
+                each, max_new_tokens=max_new_tokens, stop=stop or [], first=number, long_texts=long_texts
+            ):
                 sys.stdout.buffer.write(piece.encode())
                 sys.stdout.buffer.flush()
             sys.stdout.buffer.write(b"\n")

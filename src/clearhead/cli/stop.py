@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -13,6 +14,19 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ECHO_S = 0.5
 """Within so many seconds a second signal is the same wish: who stops a service tells all its processes, and torchrun,
 told as well, tells its workers once more."""
+
+
+def take_signals(handler: Callable[[int, FrameType | None], None]) -> dict[signal.Signals, Any]:
+    """Let ``handler`` hear SIGINT and SIGTERM; return who heard them before, for ``give_back``."""
+    if threading.current_thread() is not threading.main_thread():  # Python takes no signals there
+        return {}
+    return {number: signal.signal(number, handler) for number in SIGNALS}
+
+
+def give_back(before: dict[signal.Signals, Any]) -> None:
+    """Undo what ``take_signals`` has done."""
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 class StopRequest:
@@ -33,8 +47,7 @@ class StopRequest:
         return 0 if self.received is None else 128 + self.received
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python takes no signals
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        self._before = take_signals(self._note)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -49,6 +62,5 @@ class StopRequest:
             signal.raise_signal(number)
 
     def _give_back(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        give_back(self._before)
         self._before = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -70,8 +70,15 @@ def named_weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: weight.detach() for name, weight in [*model.named_parameters(), *buffers]}
 
 
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copy ``weights`` into ``model``; names and shapes are the caller's to check."""
+def load_weights(
+    model: nn.Module,
+    weights: Mapping[str, Tensor],
+    part_like: Callable[[Tensor, Tensor], Tensor] = lambda whole, like: whole,
+) -> None:
+    """Copy ``weights`` into ``model``, one after the other; names and shapes are the caller's to check.
+
+    part_like: gives of a whole weight what the model has in its place, where the model is divided.
+    """
     with torch.no_grad():
         for name, weight in named_weights(model).items():
-            weight.copy_(weights[name])
+            weight.copy_(part_like(weights[name], weight))

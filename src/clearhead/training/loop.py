@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from clearhead.config import RunConfig
 from clearhead.data.order import BatchOrder, micro_batches
 from clearhead.device import Device
 from clearhead.errors import MachineError, RunError, TrainingError
-from clearhead.models.build import named_weights
+from clearhead.models.build import load_weights, named_weights
 from clearhead.models.transfer import Taken
 from clearhead.runs.checkpoints import (
     average_weights,
@@ -369,7 +369,7 @@ class Training:
         yield from self._insist(lambda: self._together(lambda: self._write_weights(steps), self.team.leads))
         scores: dict[str, float] = {}
         if reason != "interrupted":
-            self._load_weights(self.run.weights())
+            load_weights(self.model, self.run.weights(), part_like)
             scores, _ = self._validate()
         yield Finished(step, reason, self._elapsed(), what, scores, self.position.training_s)
 
@@ -405,15 +405,10 @@ class Training:
             return
         checkpoint = load_checkpoint(self.run.checkpoints_path / name)
         check_weights(checkpoint.weights, named_weights(self.model))
-        self._load_weights(checkpoint.weights)
+        load_weights(self.model, checkpoint.weights, part_like)
         check_optimizer(self.model, checkpoint.optimizer)
         load_optimizer(self.model, self.optimizer, checkpoint.optimizer)
         self.position, self.since = from_state(checkpoint.state)
-
-    def _load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        with torch.no_grad():
-            for name, weight in named_weights(self.model).items():
-                weight.copy_(part_like(weights[name], weight))
 
     def _elapsed(self) -> float:
         return time.perf_counter() - self._began
