@@ -8,8 +8,9 @@ import torch
 
 from clearhead.config import DecoderConfig, DecodingConfig, TokenizerConfig
 from clearhead.data.randomness import generator as draws_of
+from clearhead.decoding.continuation import whole_characters
 from clearhead.decoding.few_shot import few_shot
-from clearhead.decoding.generator import Generator, whole_characters
+from clearhead.decoding.generator import Generator
 from clearhead.errors import ConfigError, CorpusError, RunError, UsageError
 from clearhead.models.build import build_model
 from clearhead.text.tokenizer import FIRST_BYTE, Tokenizer

@@ -169,7 +169,7 @@ def test_every_event_has_its_fields_in_the_formats():
 
 
 def test_what_is_said_of_checkpoints_and_vocabularies():
-    from clearhead.training.loop import Position
+    from clearhead.training.position import Position
 
     text = (ROOT / "docs/formats.md").read_text(encoding="utf-8")
     assert all(f"`{field.name}`" in text.split("The position:")[1].split("\n\n")[0] for field in fields(Position))

@@ -89,13 +89,13 @@ def patch() -> None:
     from clearhead.models.transformer import Transformer
     from clearhead.runs import files
     from clearhead.runs.log import EventLog
-    from clearhead.training import loop, update
+    from clearhead.training import keeping, loop, update
 
     loop.SAVE_PAUSES_S = tuple(PLAN.get("pauses", loop.SAVE_PAUSES_S))
     update.derive_seed = reaching("piece", update.derive_seed)  # once a micro-batch
     torch.optim.Adam.step = reaching("updated", torch.optim.Adam.step, after=True)  # before the gradients are dropped
     Transformer.step = reaching("decode", Transformer.step)  # only validation decodes
-    loop.prune = reaching("prune", loop.prune)
+    keeping.prune = reaching("prune", keeping.prune)
     EventLog.write = reaching("logged", EventLog.write, after=True)
     files.open = open_half_written
     os.fsync = reaching("fsync", os.fsync)

@@ -15,7 +15,7 @@ from clearhead.runs.checkpoints import check_checkpoint, checkpoint_path, latest
 from clearhead.runs.faults import FaultsError
 from clearhead.runs.files import Stamp
 from clearhead.runs.manifest import manifest_bytes, read_manifest
-from clearhead.training import loop
+from clearhead.training import keeping, loop
 from clearhead.training.events import Finished, NotUsed, Progress, Saved, SaveFailed, Skipped, Validated
 from clearhead.training.session import open_training
 
@@ -30,15 +30,15 @@ def pauses(monkeypatch):
 
 
 def failing(monkeypatch, name: str, which: set[int]) -> None:
-    """Let some calls of a function that the loop saves with fail as on a full disk."""
-    function, calls = getattr(loop, name), iter(range(1, 1000))
+    """Let some calls of a function that a training saves with fail as on a full disk."""
+    function, calls = getattr(keeping, name), iter(range(1, 1000))
 
     def fails(*args, **kwargs):
         if next(calls) in which:
             raise MachineError("no-room", path="run", needed_mb=1.0) from FULL
         return function(*args, **kwargs)
 
-    monkeypatch.setattr(loop, name, fails)
+    monkeypatch.setattr(keeping, name, fails)
 
 
 def weights_of(training) -> dict[str, torch.Tensor]:

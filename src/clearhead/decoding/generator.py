@@ -6,13 +6,12 @@ import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-import regex
 import torch
 from torch import Tensor, nn
 
 from clearhead.config import DecodingConfig, check_long_texts
+from clearhead.decoding.continuation import Continuation, Continuations, before_stop, whole_characters
 from clearhead.decoding.greedy import Choose, likeliest
 from clearhead.decoding.sampling import sampler, uniforms
 from clearhead.device import Where, choose_device
@@ -23,26 +22,6 @@ from clearhead.text.foreign import AnyTokenizer
 
 BATCH_TOKENS = 4096
 """So many tokens of prompts are read at once."""
-TAIL = 64
-"""No character is longer than so many code points."""
-UNFINISHED = regex.compile(r"(?:\p{Extended_Pictographic}\p{Grapheme_Cluster_Break=Extend}*\u200d)*\ufffd*\Z")
-"""The beginning of a character at a text's end: emoji of which the last one waits for another, bytes of the next."""
-
-
-@dataclass(frozen=True)
-class Continuation:
-    """What follows a prompt.
-
-    text: what the tokens say, but for a character that the limit left unfinished.
-    log_prob: of the tokens, and of the end where the model ended it.
-    finished: whether the model or a stop string ended it; False where the limit did.
-    """
-
-    prompt: str
-    text: str
-    tokens: tuple[int, ...]
-    log_prob: float
-    finished: bool
 
 
 class Generator:
@@ -127,11 +106,11 @@ class Generator:
             size = max(1, decoding.batch_tokens // (count * (len(encoded[order[0]]) + max_new_tokens)))
             chunk, order = order[:size], order[size:]
             places = [place for place in chunk for _ in range(count)]
-            made = _Rows([texts[i] for i in places], [encoded[i] for i in places], self.tokenizer, stop)
+            made = Continuations([texts[i] for i in places], [encoded[i] for i in places], self.tokenizer, stop)
             keys = [(first - 1 + place, row % count) for row, place in enumerate(places)]
             for _ in self._steps(made, max_new_tokens, decoding, keys):
                 pass
-            for place, continuation in zip(places, made.continuations()):
+            for place, continuation in zip(places, made.result()):
                 found[place].append(continuation)
         return found
 
@@ -152,11 +131,11 @@ class Generator:
         """
         decoding = (decoding or self.decoding).model_copy(update={"n_best": 1})
         encoded = self._encoded([prompt], max_new_tokens, long_texts, first)
-        made = _Rows([prompt], encoded, self.tokenizer, stop)
+        made = Continuations([prompt], encoded, self.tokenizer, stop)
         said = 0
         for _ in self._steps(made, max_new_tokens, decoding, [(0, 0)]):
             text = made.text(0)
-            safe = len(text) if made.stopped[0] else min(whole_characters(text), _before_stop(text, made.stop))
+            safe = len(text) if made.stopped[0] else min(whole_characters(text), before_stop(text, made.stop))
             if safe > said:
                 yield text[said:safe]
                 said = safe
@@ -312,7 +291,7 @@ class Generator:
 
     @torch.no_grad()
     def _steps(
-        self, made: _Rows, max_new_tokens: int, decoding: DecodingConfig, keys: Sequence[tuple[int, int]]
+        self, made: Continuations, max_new_tokens: int, decoding: DecodingConfig, keys: Sequence[tuple[int, int]]
     ) -> Iterator[None]:
         """Add a token to every row that goes on, again and again; ``made`` holds what has come out.
 
@@ -361,72 +340,3 @@ class Generator:
             state = entering if state is None else state.join(entering)
         assert state is not None
         return torch.tensor(rows, device=self.device.name), torch.cat(logits), state
-
-
-class _Rows:
-    """The continuations as they come."""
-
-    def __init__(
-        self, prompts: list[str], ids: list[list[int]], tokenizer: AnyTokenizer, stop: str | Sequence[str]
-    ) -> None:
-        self.prompts = prompts
-        self.ids = ids
-        self.tokenizer = tokenizer
-        self.stop = [stop] if isinstance(stop, str) else stop
-        self.tokens: list[list[int]] = [[] for _ in ids]
-        self.log_probs = [0.0] * len(ids)
-        self.stopped = [False] * len(ids)
-        self._skip = [len(tokenizer.decode(row)) for row in ids]
-
-    def add(self, rows: list[int], tokens: list[int], log_probs: list[float]) -> list[int]:
-        """Add a token to each of ``rows``; return which of them, by their place, go on."""
-        going = []
-        for place, (row, token, log_prob) in enumerate(zip(rows, tokens, log_probs)):
-            self.log_probs[row] += log_prob
-            if token == self.tokenizer.eos_id:
-                self.stopped[row] = True
-                continue
-            self.tokens[row].append(token)
-            self.stopped[row] = bool(self.stop) and self._cut(self._whole(row)) is not None
-            if not self.stopped[row]:
-                going.append(place)
-        return going
-
-    def text(self, row: int) -> str:
-        """Return what has come so far, up to a stop string; while it goes on, without a character that is begun."""
-        text = self._whole(row)
-        if not self.stopped[row]:
-            return UNFINISHED.sub("", text)
-        return text[: self._cut(text)]
-
-    def continuations(self) -> list[Continuation]:
-        """Return what has come out."""
-        return [
-            Continuation(prompt, self.text(row), tuple(self.tokens[row]), self.log_probs[row], self.stopped[row])
-            for row, prompt in enumerate(self.prompts)
-        ]
-
-    def _whole(self, row: int) -> str:
-        return self.tokenizer.decode([*self.ids[row], *self.tokens[row]])[self._skip[row] :]
-
-    def _cut(self, text: str) -> int | None:
-        """Where the first stop string begins in ``text``, or None."""
-        return min((at for at in map(text.find, self.stop) if at >= 0), default=None)
-
-
-def whole_characters(text: str) -> int:
-    """Return how much of ``text`` stays as it is whatever follows: all but its last character.
-
-    A character is what a reader takes for one (Unicode's extended grapheme cluster): a syllable made of Jamo, a letter
-    with its marks, an emoji with all that belongs to it. Bytes of an unfinished one show as U+FFFD at the end.
-    """
-    finished = text.rstrip("\ufffd")
-    *_, last = (0, *(found.start() for found in regex.finditer(r"\X", finished, pos=max(0, len(finished) - TAIL))))
-    return last
-
-
-def _before_stop(text: str, stop: Sequence[str]) -> int:
-    """Return how much of ``text`` cannot be the beginning of a stop string any more."""
-    longest = max(map(len, stop), default=1) - 1
-    begun = (at for at in range(max(0, len(text) - longest), len(text)) if any(s.startswith(text[at:]) for s in stop))
-    return next(begun, len(text))

@@ -6,8 +6,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import nullcontext, suppress
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,25 +16,11 @@ from torch import nn
 from clearhead.config import RunConfig
 from clearhead.data.order import BatchOrder, micro_batches
 from clearhead.device import Device
-from clearhead.errors import MachineError, RunError, TrainingError
-from clearhead.models.build import load_weights, named_weights
+from clearhead.errors import MachineError, TrainingError
+from clearhead.models.build import load_weights
 from clearhead.models.transfer import Taken
-from clearhead.runs.checkpoints import (
-    average_weights,
-    begin_checkpoint,
-    check_checkpoint,
-    checkpoint_path,
-    finish_checkpoint,
-    latest_checkpoint,
-    load_checkpoint,
-    prune,
-    write_part,
-)
-from clearhead.runs.faults import FaultsError
-from clearhead.runs.files import Stamp
 from clearhead.runs.folder import RunFolder
-from clearhead.runs.tensors import check_weights
-from clearhead.training.distributed import Team, make_engine, own_parts, part_like
+from clearhead.training.distributed import Team, make_engine, part_like
 from clearhead.training.events import (
     Event,
     Finished,
@@ -48,9 +33,10 @@ from clearhead.training.events import (
     Started,
     Validated,
 )
+from clearhead.training.keeping import Keeper
 from clearhead.training.memory import micro_batch_tokens
-from clearhead.training.optimizer import check_optimizer, load_optimizer, make_optimizer, optimizer_tensors
-from clearhead.training.position import Position, Tally, from_state, to_state
+from clearhead.training.optimizer import make_optimizer
+from clearhead.training.position import Position, Tally
 from clearhead.training.schedule import learning_rate
 from clearhead.training.stopping import Stopped, asking
 from clearhead.training.task import Task
@@ -110,7 +96,9 @@ class Training:
         """What was taken from which other runs before the first update."""
         self.damaged: list[str] = []
         """What was found wrong with newer checkpoints than the one gone on from."""
-        self._load()
+        self.keeper = Keeper(run, self.config.training, self.model, self.optimizer, self.team, self.engine.files)
+        if found := self.keeper.load():
+            self.position, self.since, self.damaged = found
         self._began = time.perf_counter() - self.position.elapsed_s
 
     def events(self) -> Iterator[Event]:
@@ -322,42 +310,14 @@ class Training:
             return self.task.validate(model, self.team)
 
     def _saved(self) -> Saved:
-        step = self.position.step
         self.position = replace(self.position, elapsed_s=self._elapsed())
-        self._save()
-        protected = {self.position.best_step, *self._averaged_steps()}
-        self._together(lambda: prune(self.run, self.config.training.keep_last, protected, step), self.team.leads)
-        return Saved(step, str(checkpoint_path(self.run, step).relative_to(self.run.path)))
-
-    def _save(self) -> None:
-        """Write a checkpoint, together: the first process makes and names it, each one writes what it holds."""
-        step, team, count = self.position.step, self.team, self.engine.files
-        weights = own_parts(named_weights(self.model), team)
-        optimizer = own_parts(optimizer_tensors(self.model, self.optimizer), team)
-        self._together(lambda: begin_checkpoint(self.run, step), team.leads)
-        write = partial(write_part, self.run, step, weights, optimizer, team.rank, count)
-        stamps = self._together(write, team.rank < count) or {}
-        all_stamps = team.gather({name: asdict(stamp) for name, stamp in stamps.items()})
-        whole = {name: Stamp(**stamp) for part in all_stamps for name, stamp in part.items()}
-        state = to_state(self.position, self.since)
-        self._together(lambda: finish_checkpoint(self.run, step, whole, state), team.leads)
-
-    def _together(self, write: Callable[[], Written], mine: bool) -> Written | None:
-        """Write what is this process's to write; what fails in one process fails in all, so that all try again."""
-        written, error = None, None
-        try:
-            written = write() if mine else None
-        except MachineError as caught:
-            error = caught
-        for problem in filter(None, self.team.gather(error and error.message())):
-            raise error or MachineError("elsewhere", problem=problem)
-        return written
+        return Saved(self.position.step, self.keeper.save(self.position, self.since))
 
     def _finish(self, reason: str) -> Iterator[Event]:
         """Write the run's weights: the mean of the last checkpoints, or the best one, or the last one."""
         step = self.position.step
-        steps, best = self._averaged_steps(), self.position.best_step
-        for number, problem in self.team.agree(self._damaged(steps or [best or step])):
+        steps, best = self.keeper.averaged_steps(step), self.position.best_step
+        for number, problem in self.keeper.damaged(steps or [best or step]):
             yield NotUsed(step, problem)
             steps, best = [s for s in steps if s != number], 0
         if steps:
@@ -366,49 +326,12 @@ class Training:
             steps, what = [best], f"best, step {best}"
         else:
             steps, what = [step], f"last, step {step}"
-        yield from self._insist(lambda: self._together(lambda: self._write_weights(steps), self.team.leads))
+        yield from self._insist(lambda: self.keeper.write_weights(steps))
         scores: dict[str, float] = {}
         if reason != "interrupted":
             load_weights(self.model, self.run.weights(), part_like)
             scores, _ = self._validate()
         yield Finished(step, reason, self._elapsed(), what, scores, self.position.training_s)
-
-    def _write_weights(self, steps: list[int]) -> None:
-        self.run.write_weights(average_weights([checkpoint_path(self.run, step) for step in steps]))
-
-    def _damaged(self, steps: list[int]) -> list[tuple[int, str]]:
-        """Return which steps' checkpoints are not whole any more, and what is wrong with them."""
-        found = []
-        for step in steps if self.team.leads else ():
-            try:
-                check_checkpoint(checkpoint_path(self.run, step))
-            except RunError as error:
-                found.append((step, error.message()))
-        return found
-
-    # --- state
-
-    def _averaged_steps(self) -> list[int]:
-        """The steps whose checkpoints make up the mean: the last ones at regular distance."""
-        every, count = self.config.training.checkpoint_every, self.config.training.average_last
-        last = self.position.step // every
-        return [number * every for number in range(max(1, last - count + 1), last + 1)]
-
-    def _load(self) -> None:
-        """Go on from the newest whole checkpoint; the first process looks which that is."""
-        path, damaged = latest_checkpoint(self.run) if self.team.leads else (None, [])
-        if damaged and path is None:  # to begin anew would be to give up what may still be saved
-            raise FaultsError("no-whole-checkpoint", damaged, path=self.run.checkpoints_path)
-        self.damaged = [error.message() for error in damaged]
-        name = self.team.agree(path and path.name)
-        if name is None:
-            return
-        checkpoint = load_checkpoint(self.run.checkpoints_path / name)
-        check_weights(checkpoint.weights, named_weights(self.model))
-        load_weights(self.model, checkpoint.weights, part_like)
-        check_optimizer(self.model, checkpoint.optimizer)
-        load_optimizer(self.model, self.optimizer, checkpoint.optimizer)
-        self.position, self.since = from_state(checkpoint.state)
 
     def _elapsed(self) -> float:
         return time.perf_counter() - self._began
