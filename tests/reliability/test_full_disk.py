@@ -47,17 +47,17 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, disk: Path, freed: bool) -> N
     corpus, cache, mark = write_corpus(tmp_path), tmp_path / "cache", tmp_path / "mark"
     assert finish({"mark": str(mark)}, arguments(corpus, tmp_path / "whole"), cache)[0] == 0
     out, plan = disk / "run", {"mark": str(mark), "pauses": [0.5, 1.0, 20.0 if freed else 2.0]}
-    process = start(plan, arguments(corpus, out), cache)
-    while not (out / "checkpoints" / "step-00000008").is_dir():
-        assert process.poll() is None
-        time.sleep(0.02)
-    filler, lines = fill(disk), []
-    assert process.stderr
-    for line in process.stderr:
-        lines.append(line)
-        if freed and "not saved" in line and "in 20 s" in line:
-            threading.Timer(1.0, filler.unlink).start()
-    code, said = process.wait(60), "".join(lines)
+    with start(plan, arguments(corpus, out), cache) as process:
+        while not (out / "checkpoints" / "step-00000008").is_dir():
+            assert process.poll() is None
+            time.sleep(0.02)
+        filler, lines = fill(disk), []
+        assert process.stderr
+        for line in process.stderr:
+            lines.append(line)
+            if freed and "not saved" in line and "in 20 s" in line:
+                threading.Timer(1.0, filler.unlink).start()
+        code, said = process.wait(60), "".join(lines)
     assert said.count("  not saved: ") >= 3 and "no space left on the disk" in said
     if not freed:
         assert code == 5 and lines[-1].startswith("clearhead: ") and "--resume" in lines[-1]
