@@ -415,14 +415,17 @@ def test_the_file_says_the_same_to_the_library_alone(kind):
         assert plain.decode(ids) == t.decode(ids)
 
 
-@pytest.mark.parametrize("broken", ["", "{}", "[]", '{"model": null}', "half", "foreign", "shifted"])
+@pytest.mark.parametrize("broken", ["", "{}", "[]", '{"model": null}', "half", "foreign", "shifted", "panic"])
 def test_a_file_that_is_not_ours_is_an_error(broken):
     whole = tokenizer("bpe").to_json()
     foreign = tokenizers.Tokenizer(tokenizers.models.BPE(vocab={"a": 0}, merges=[])).to_str()
     shifted = json.loads(whole)
     vocabulary = shifted["model"]["vocab"]
     vocabulary["<pad>"], vocabulary["<unk>"] = 1, 0
-    given = {"half": whole[: len(whole) // 2], "foreign": foreign, "shifted": json.dumps(shifted)}.get(broken, broken)
+    panic = json.loads(whole)
+    panic["model"]["continuing_subword_prefix"] = "longer than what it would stand before"
+    files = {"half": whole[: len(whole) // 2], "foreign": foreign, "shifted": json.dumps(shifted)}
+    given = {**files, "panic": json.dumps(panic)}.get(broken, broken)
     with pytest.raises(RunError) as caught:
         Tokenizer.from_json(given)
     assert caught.value.code == "bad-tokenizer"

@@ -17,6 +17,7 @@ from clearhead.interop.spm import SentencePieceModel
 from clearhead.runs.faults import FaultsError
 from clearhead.runs.files import read_json, read_text
 from clearhead.text.foreign import ForeignTokenizer
+from clearhead.text.library import read_library
 from clearhead.text.tokenizer import Tokenizer, TokenizerPair
 
 TOKENIZER = "tokenizer.json"
@@ -110,7 +111,7 @@ def tokenizer_files(
 
 def _our_files(tokenizer: Tokenizer, template: str, max_tokens: int, segments: bool) -> dict[str, str | bytes]:
     names = {role: tokenizer.token_text(id) for role, id in tokenizer.roles().items()}
-    library = tokenizers.Tokenizer.from_str(tokenizer.to_json())
+    library = read_library(tokenizer.to_json())
     library.add_special_tokens([AddedToken(tokenizer.token_text(id), special=True) for id in tokenizer.special_ids])
     ends = [(name, library.token_to_id(name)) for name in names.values() if name in template]
     two = template.replace("$A <eos>", "$A <eos> $B:1 <eos>:1") if "<bos>" in template else None
@@ -211,11 +212,9 @@ def _check_belongs(model: tokenizers.Tokenizer, settings: Mapping[str, Any], con
 def _library_tokenizer(path: Path, settings: Mapping[str, Any], special: Mapping[str, str]) -> tokenizers.Tokenizer:
     if (path / TOKENIZER).exists():
         try:
-            return tokenizers.Tokenizer.from_str(read_text(path / TOKENIZER))
-        except RunError:
-            raise
-        except Exception as error:  # the library raises plain Exception
-            raise RunError("not-json", name=TOKENIZER, problem=str(error).partition("\n")[0]) from error
+            return read_library(read_text(path / TOKENIZER))
+        except ValueError as error:
+            raise RunError("not-json", name=TOKENIZER, problem=str(error)) from error
     if (path / WORDS).exists():
         return _wordpiece(path, settings, special)
     if (path / VOCABULARY).exists() and (path / MERGES).exists():

@@ -20,7 +20,7 @@ import tokenizers
 from tokenizers import decoders
 
 from clearhead.errors import ConfigError, RunError
-from clearhead.text.library import LibraryTokenizer, Token
+from clearhead.text.library import LibraryTokenizer, Token, read_library
 from clearhead.text.tokenizer import Tokenizer
 
 NUL = "\0"
@@ -49,7 +49,7 @@ class ForeignTokenizer(LibraryTokenizer):
         self.settings: dict[str, Any] = header["settings"]
         self.spm: str = header["spm"]
         self.vocabulary_size: int = header["vocabulary_size"]
-        self._model = tokenizers.Tokenizer.from_str(json.dumps(content["tokenizer"]))
+        self._model = read_library(json.dumps(content["tokenizer"]))
         self._model.no_truncation()
         self._model.no_padding()
         names = [self._model.id_to_token(id) for id in range(self.vocabulary_size)]

@@ -52,7 +52,7 @@ class LibraryTokenizer:
             return cls(text, decoder_start)
         except RunError:
             raise
-        except Exception as error:  # the library raises plain Exception
+        except Exception as error:  # of any kind: the text can be anything
             raise RunError("bad-tokenizer", problem=str(error).partition("\n")[0]) from error
 
     def to_json(self) -> str:
@@ -103,6 +103,20 @@ class LibraryTokenizer:
     def _read(text: str) -> str:
         """Return ``text`` as the model takes it."""
         return checked(text)
+
+
+def read_library(json_text: str) -> tokenizers.Tokenizer:
+    """Return the library's tokenizer.
+
+    Raises:
+        ValueError: the library does not read it, or panics, which is no ``Exception`` and would end the program.
+    """
+    try:
+        return tokenizers.Tokenizer.from_str(json_text)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        raise ValueError(str(error).partition("\n")[0]) from error
 
 
 def checked(text: str) -> str:

@@ -28,7 +28,7 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, tra
 
 from clearhead.config import TokenizerConfig
 from clearhead.errors import ConfigError, CorpusError, RunError
-from clearhead.text.library import LibraryTokenizer, Token, checked
+from clearhead.text.library import LibraryTokenizer, Token, checked, read_library
 from clearhead.text.unigram import learn_unigram
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Tokenizer(LibraryTokenizer):
     def __init__(self, json_text: str, decoder_start: str = "bos") -> None:
         """Use ``Tokenizer.train`` or ``Tokenizer.from_json``."""
         super().__init__(json_text, decoder_start)
-        self._model = tokenizers.Tokenizer.from_str(json_text)
+        self._model = read_library(json_text)
         self._model.normalizer = None  # _read does it with Python's Unicode tables, so that the round trip is exact
         self._names = _names_by_id(self._model.get_vocab())
         self._bytes = [b""] * FIRST_BYTE + [bytes([byte]) for byte in range(256)]
