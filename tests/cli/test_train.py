@@ -115,10 +115,10 @@ def test_a_stop_writes_a_checkpoint_and_the_training_goes_on_from_it(corpus, tmp
     assert events(out)[-1]["step"] == last
 
 
-@pytest.fixture
-def ctrl_c():
-    """Ctrl-C as Python has it from the start; whoever runs the tests side by side may ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+@pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["as usual", "in the background"])
+def ctrl_c(request):
+    """Ctrl-C as Python has it from the start, or as a script's background job ignores it."""
+    before = signal.signal(signal.SIGINT, request.param)
     yield
     signal.signal(signal.SIGINT, before)
 

@@ -30,7 +30,7 @@ def give_back(before: dict[signal.Signals, Any]) -> None:
 
 
 class StopRequest:
-    """While entered, the first SIGINT or SIGTERM is noted; a later one acts as if this were not here."""
+    """While entered, the first SIGINT or SIGTERM is noted; a later one ends the program."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
@@ -59,6 +59,8 @@ class StopRequest:
             print("\nstopping after this update; a checkpoint will be written (again: stop at once)", file=sys.stderr)
         elif time.monotonic() - self._received_at > ECHO_S:
             self._give_back()
+            if signal.getsignal(number) is signal.SIG_IGN:  # a script's background job does not hear Ctrl-C by itself
+                raise KeyboardInterrupt
             signal.raise_signal(number)
 
     def _give_back(self) -> None:
