@@ -13,7 +13,10 @@ COLOURS = ("#2459c9", "#c2570c", "#1b7f4b", "#8a2d8f", "#b01030", "#5b616b")
 
 
 def draw(title: str, curves: Mapping[str, Curve]) -> str:
-    """Return the picture of ``curves``, by what the legend calls them; a curve without points is only named."""
+    """Return the picture of ``curves``, by what the legend calls them; a curve without points is only named.
+
+    Each is thinner than those beneath it, so that one that coincides with another still shows.
+    """
     shown = {name: thin_out(curve) for name, curve in curves.items()}
     points = [point for curve in shown.values() for point in curve] or [(0.0, 0.0)]
     y_at = ticks(min(y for _, y in points), max(y for _, y in points), 6)
@@ -30,7 +33,8 @@ def draw(title: str, curves: Mapping[str, Curve]) -> str:
     for number, (name, curve) in enumerate(shown.items()):
         colour = COLOURS[number % len(COLOURS)]
         line = " ".join(f"{x_scale(x):.1f},{y_scale(y):.1f}" for x, y in curve)
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.3"/>')
+        width = 1.3 + 1.2 * (len(shown) - 1 - number)
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="{width:.1f}"/>')
         parts.append(_text(WIDTH - RIGHT, TOP + 16 * (number + 1), escape(name), "end", colour))
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
     return f'{head} font-family="sans-serif" font-size="12">{"".join(parts)}</svg>\n'
