@@ -21,6 +21,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 
 from clearhead.config import make_config
+from clearhead.errors import UsageError
 from clearhead.runs.checkpoints import checkpoint_path, load_checkpoint
 from clearhead.training.distributed import Sharded, Team, shared_by_this_start
 from clearhead.training.session import open_training
@@ -168,6 +169,15 @@ def test_two_processes_train_as_one(corpus):
     for name, weight in a.items():
         if not name.endswith("w_k.bias"):  # the softmax does not see it: its gradient is rounding, made large by Adam
             torch.testing.assert_close(weight, b[name], rtol=1e-3, atol=1e-4)
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for name, value in (("WORLD_SIZE", "2"), ("LOCAL_WORLD_SIZE", "2"), ("LOCAL_RANK", "1")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match="2 processes") as caught:
+        Team.join("cuda")
+    assert "GPU는 1개" in caught.value.message("ko")
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from clearhead.errors import MachineError
+from clearhead.errors import MachineError, UsageError
 
 PATIENCE = timedelta(hours=2)
 """How long processes wait for each other: the first one may be learning vocabularies meanwhile. One that has died is
@@ -51,13 +51,17 @@ class Team:
 
         Raises:
             MachineError: the others cannot be reached.
+            UsageError: this machine has more processes than GPUs.
         """
         # The group lasts as long as the process. Torn down earlier, gloo may wait, with Python's lock held, for a
         # thread of its own that needs that lock to let go of a tensor (seen with torch 2.13).
         if int(os.environ.get("WORLD_SIZE", 1)) == 1:
             return cls()
         if device == "cuda":
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+            number, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+            if number >= there:
+                raise UsageError("too-few-gpus", processes=os.environ.get("LOCAL_WORLD_SIZE", number + 1), gpus=there)
+            torch.cuda.set_device(number)
         if not dist.is_initialized():
             try:
                 store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
