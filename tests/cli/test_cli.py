@@ -248,3 +248,18 @@ def test_a_peer_that_nccl_misses_is_no_bug_of_ours(error, monkeypatch, capsys):
 
     assert cli.exit_code_of(work) == 5
     assert "has gone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("problem", "code"),
+    [
+        ("CUDA out of memory. Tried to allocate 2.00 GiB", 5),
+        ("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes", 5),
+        ("CUDA error: an illegal memory access was encountered", 1),
+    ],
+)
+def test_memory_that_is_not_there_is_told_from_memory_that_is_misused(problem, code):
+    def work():
+        raise RuntimeError(problem)
+
+    assert cli.exit_code_of(work) == code
