@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
+import torch
 
 from clearhead import device
 from clearhead.device import choose_device, fast_bf16, processor_flags, processor_name
@@ -44,6 +47,15 @@ def test_training_is_in_bf16_where_that_is_faster(monkeypatch, maker, flags, cho
     found = choose_device("cpu", "auto")
     assert found.precision == chosen and (fast_bf16() or "no faster") in found.reason
     assert choose_device("cpu").precision == "fp32" and choose_device("cpu", "bf16").precision == "bf16"
+
+
+@pytest.mark.parametrize(("generation", "chosen"), [(7, "fp32"), (8, "bf16")])
+def test_a_gpu_that_only_emulates_bf16_gets_fp32(monkeypatch, generation, chosen):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(major=generation))
+    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda _: True)
+    assert choose_device("auto", "auto").precision == chosen
 
 
 def test_a_system_that_tells_nothing_of_its_processor_gets_fp32(monkeypatch):

@@ -109,7 +109,7 @@ def choose_device(device: Where = "auto", precision: str = "fp32") -> Device:
     if precision != "auto":
         return Device(device, precision, "as asked for")
     if device == "cuda":
-        if torch.cuda.is_bf16_supported():
+        if torch.cuda.is_bf16_supported(including_emulation=False):  # emulated, as on a T4, it is slower than fp32
             return Device(device, "bf16", "the GPU supports bf16")
         return Device(device, "fp32", "the GPU does not support bf16")
     if fast := fast_bf16():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from clearhead import cli
 from clearhead.cli import run, train
@@ -236,3 +237,29 @@ def test_a_full_disk_in_training(language, corpus, tmp_path, monkeypatch, capsys
 
 def test_the_verbs_are_functions_of_their_own():
     assert cli.app and train.train.__doc__
+
+
+@pytest.mark.parametrize("error", ["DistBackendError", "DistNetworkError"])
+def test_a_peer_that_nccl_misses_is_no_bug_of_ours(error, monkeypatch, capsys):
+    monkeypatch.setenv("CLEARHEAD_LANG", "en")
+
+    def work():
+        raise getattr(torch.distributed, error)("NCCL error: a remote process exiting prematurely\nLast error: ...")
+
+    assert cli.exit_code_of(work) == 5
+    assert "has gone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("problem", "code"),
+    [
+        ("CUDA out of memory. Tried to allocate 2.00 GiB", 5),
+        ("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes", 5),
+        ("CUDA error: an illegal memory access was encountered", 1),
+    ],
+)
+def test_memory_that_is_not_there_is_told_from_memory_that_is_misused(problem, code):
+    def work():
+        raise RuntimeError(problem)
+
+    assert cli.exit_code_of(work) == code

@@ -10,17 +10,20 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
+from torch.distributed.tensor import DTensor
 
 from clearhead.config import make_config
+from clearhead.errors import UsageError
 from clearhead.runs.checkpoints import checkpoint_path, load_checkpoint
-from clearhead.training.distributed import Team, shared_by_this_start
+from clearhead.training.distributed import Sharded, Team, shared_by_this_start
 from clearhead.training.session import open_training
 
 WORKER = Path(__file__).with_name("team.py")
@@ -166,6 +169,50 @@ def test_two_processes_train_as_one(corpus):
     for name, weight in a.items():
         if not name.endswith("w_k.bias"):  # the softmax does not see it: its gradient is rounding, made large by Adam
             torch.testing.assert_close(weight, b[name], rtol=1e-3, atol=1e-4)
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for name, value in (("WORLD_SIZE", "2"), ("LOCAL_WORLD_SIZE", "2"), ("LOCAL_RANK", "1")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match="2 processes") as caught:
+        Team.join("cuda")
+    assert "GPU는 1개" in caught.value.message("ko")
+
+
+@pytest.fixture
+def group():
+    """A process group of this process alone: FSDP2 divides among one."""
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def test_a_model_is_divided_where_it_is_whatever_else_there_is(group, monkeypatch):
+    """With --device cpu on a machine with a GPU."""
+    monkeypatch.setattr(torch._C, "_get_accelerator", lambda: torch.device("cuda"))
+    model = nn.Sequential(OrderedDict(model=nn.Linear(3, 2)))
+    Sharded(Team()).wrap(model)
+    assert {weight.device_mesh.device_type for weight in model.parameters()} == {"cpu"}
+
+
+def test_no_process_holds_the_gradients_of_all_weights_between_pieces(group):
+    loss = nn.Sequential(OrderedDict(model=nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))))
+    engine = Sharded(Team())
+    loss = engine.wrap(loss)
+    for last in (False, True):
+        with engine.piece(loss, last):
+            loss(torch.ones(1, 3)).sum().backward()
+        assert all(isinstance(weight.grad, DTensor) for weight in loss.parameters())
+
+
+def test_what_a_checkpoint_brings_beside_weights_is_validated_with(group):
+    loss = nn.Sequential(OrderedDict(model=nn.BatchNorm1d(3)))
+    engine = Sharded(Team())
+    loss = engine.wrap(loss)
+    loss.model.running_mean.fill_(7.0)
+    with engine.whole(loss.model) as model:
+        assert model.running_mean.tolist() == [7.0] * 3
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import torch
 
 from clearhead import device
 from clearhead.config import RunConfig, make_config
-from clearhead.errors import TrainingError
+from clearhead.errors import ClearheadError, TrainingError
 from clearhead.models.build import named_weights
 from clearhead.runs.checkpoints import average_weights, checkpoint_path, load_checkpoint
 from clearhead.runs.folder import RunFolder
@@ -239,6 +239,26 @@ def test_a_run_keeps_the_number_format_it_began_with(corpus, monkeypatch):
         assert given != wanted or second.device.reason == "as the run began"
     asked = config(corpus, "training.max_steps=4", "model.dropout=0.0", "training.precision=fp32")
     assert open_training(asked, corpus / "run", resume=True).device.precision == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("model.d_model=32", "the weights are not those of this model"),
+        ("tokenizer.vocabulary_size=340", "has been made already"),
+        ('data.sources=[{src="gone",tgt="gone"}]', "gone"),
+        ('training.freeze=["nothing"]', "no weight is called"),
+    ],
+)
+def test_what_does_not_go_with_a_run_is_refused_and_leaves_it_as_it_was(corpus, setting, problem):
+    list(open_training(config(corpus, "training.max_steps=4"), corpus / "run").events())
+    before = {path: path.read_bytes() for path in (corpus / "run").rglob("*") if path.is_file()}
+    with pytest.raises(ClearheadError, match=problem):
+        open_training(config(corpus, "training.max_steps=8", setting), corpus / "run", resume=True)
+    assert before == {path: path.read_bytes() for path in (corpus / "run").rglob("*") if path.is_file()}
+    rest = list(open_training(config(corpus, "training.max_steps=5"), corpus / "run", resume=True).events())
+    assert [event.step for event in rest if isinstance(event, Progress)] == [5]
+    assert RunFolder.open(corpus / "run").config.training.max_steps == 5
 
 
 @pytest.mark.parametrize("model", [TRANSFORMER, RECURRENT, BAHDANAU, {**RECURRENT, "cell": "rnn"}])

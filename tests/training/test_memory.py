@@ -69,6 +69,18 @@ def test_the_largest_halving_that_fits(monkeypatch, workers):
     assert micro_batch_tokens(model, model.device, 6000, longest, 50, workers) == 1  # a pair at a time
 
 
+def test_a_model_that_is_divided_leaves_room_where_a_whole_one_does_not(monkeypatch):
+    model = loss(d_ff=640)
+    weights = sum(w.numel() for w in model.parameters()) * 4
+    monkeypatch.setattr(memory, "memory_limit", lambda _: 3.5 * weights / memory.SHARE)
+
+    def fits(parts: int) -> int:
+        return micro_batch_tokens(model, model.device, 64, lambda pairs: batch(pairs, 8), 8, 1, parts)
+
+    assert fits(1) == 1
+    assert fits(8) == 64
+
+
 def test_a_containers_limit_counts(monkeypatch, tmp_path):
     machine = memory_limit()
     own = tmp_path / "own"

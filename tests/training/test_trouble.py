@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -309,6 +310,23 @@ def test_what_is_not_finite_is_never_saved(corpus, where, number):  # noqa: F811
     assert run.position.step == 4 and not run.damaged
     with pytest.raises(TrainingError, match="not finite"):
         run.run.write_weights({"w": torch.tensor([1.0, number])})
+
+
+def test_what_one_process_may_not_save_ends_the_training_of_all(corpus):  # noqa: F811
+    """None is left waiting for it, and none tries again."""
+    keeper = open_training(config(corpus), corpus / "run").keeper
+    full = MachineError("no-room", path="run", needed_mb=1.0)
+    bad = TrainingError("state-not-finite", tensor="w")
+
+    def save(error: Exception) -> None:
+        raise error
+
+    heard = []
+    for error in (bad, full):
+        keeper.team.gather = lambda word: heard.append(word) or [word, *heard[:1]]
+        with pytest.raises(TrainingError, match="not finite"):
+            keeper._together(partial(save, error), True)
+    assert len(heard) == 2
 
 
 def test_gradients_too_large_to_square_are_skipped(corpus):  # noqa: F811

@@ -159,9 +159,11 @@ def as_clearhead_error(error: BaseException) -> ClearheadError | None:
         return error
     if isinstance(error, CommandLineProblem):
         return _as_usage_error(error)
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error)):
+    said = str(error).replace("illegal memory access", "")  # a fault on a GPU, whatever room there is
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in said):
         return MachineError("no-memory")  # torch words it "not enough memory" (CPU) and "out of memory" (GPU)
-    if isinstance(error, RuntimeError) and "by peer" in str(error):  # as gloo words it
+    kinds = {kind.__name__ for kind in type(error).__mro__}  # NCCL's errors have a class of their own
+    if "DistError" in kinds or (isinstance(error, RuntimeError) and "by peer" in str(error)):  # as gloo words it
         return MachineError("peer-lost", problem=str(error).splitlines()[0])
     if isinstance(error, OSError):
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -15,11 +15,12 @@ from typing import Any, Protocol
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from clearhead.errors import MachineError
+from clearhead.errors import MachineError, UsageError
 
 PATIENCE = timedelta(hours=2)
 """How long processes wait for each other: the first one may be learning vocabularies meanwhile. One that has died is
@@ -50,13 +51,17 @@ class Team:
 
         Raises:
             MachineError: the others cannot be reached.
+            UsageError: this machine has more processes than GPUs.
         """
         # The group lasts as long as the process. Torn down earlier, gloo may wait, with Python's lock held, for a
         # thread of its own that needs that lock to let go of a tensor (seen with torch 2.13).
         if int(os.environ.get("WORLD_SIZE", 1)) == 1:
             return cls()
         if device == "cuda":
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+            number, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+            if number >= there:
+                raise UsageError("too-few-gpus", processes=os.environ.get("LOCAL_WORLD_SIZE", number + 1), gpus=there)
+            torch.cuda.set_device(number)
         if not dist.is_initialized():
             try:
                 store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
@@ -125,7 +130,7 @@ class Engine(Protocol):
         ...
 
     def piece(self, loss: nn.Module, last: bool) -> AbstractContextManager[None]:
-        """Return the context of a micro-batch's passes; only the last one of an update joins the gradients."""
+        """Return the context of a micro-batch's passes; with the last one of an update all gradients are joined."""
         ...
 
     def whole(self, model: nn.Module) -> AbstractContextManager[nn.Module]:
@@ -180,16 +185,17 @@ class Sharded:
         self._shell = copy.deepcopy(model)
         for weight, data in zip(model.parameters(), weights):
             weight.data = data
+        # By itself it would take a GPU wherever there is one, whatever the model is on.
+        mesh = init_device_mesh(weights[0].device.type, (self.files,))
         for module in list(loss.modules()):
             if isinstance(module, nn.ModuleList):
                 for layer in module:
-                    fully_shard(layer)
-        fully_shard(loss)
+                    fully_shard(layer, mesh=mesh)
+        fully_shard(loss, mesh=mesh)
         return loss
 
     def piece(self, loss: nn.Module, last: bool) -> AbstractContextManager[None]:
-        assert isinstance(loss, FSDPModule)
-        loss.set_requires_gradient_sync(last)
+        # Joined only at the last piece, the gradients of all weights would be held whole until then.
         return nullcontext()
 
     @contextmanager
@@ -197,6 +203,8 @@ class Sharded:
         assert self._shell is not None
         for weight, part in zip(self._shell.parameters(), model.parameters()):
             weight.data = part.detach().full_tensor()  # type: ignore[attr-defined]  # a DTensor
+        for buffer, ours in zip(self._shell.buffers(), model.buffers()):  # a checkpoint may have brought others
+            buffer.copy_(ours)
         try:
             yield self._shell
         finally:

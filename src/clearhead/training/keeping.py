@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from clearhead.config import TrainingConfig
-from clearhead.errors import MachineError, RunError
+from clearhead.errors import MachineError, RunError, TrainingError
 from clearhead.models.build import load_weights, named_weights
 from clearhead.runs.checkpoints import (
     average_weights,
@@ -86,6 +86,7 @@ class Keeper:
 
         Raises:
             MachineError: the disk failed one of them; the last good checkpoint is still there.
+            TrainingError: what one of them holds is not finite; likewise.
         """
         step, team = position.step, self.team
         weights = own_parts(named_weights(self.model), team)
@@ -131,8 +132,10 @@ class Keeper:
         written, error = None, None
         try:
             written = write() if mine else None
-        except MachineError as caught:
+        except (MachineError, TrainingError) as caught:
             error = caught
-        for problem in filter(None, self.team.gather(error and error.message())):
-            raise error or MachineError("elsewhere", problem=problem)
+        said = self.team.gather(error and [isinstance(error, TrainingError), error.message()])
+        for final, problem in sorted(filter(None, said), reverse=True):  # first what no further try could mend
+            kind = TrainingError if final else MachineError
+            raise error if isinstance(error, kind) else kind("elsewhere", problem=problem)
         return written

@@ -231,7 +231,8 @@ class Training:
         def sample(pairs: int) -> Any:
             return self.task.batch(train, longest.repeat(pairs), 0)
 
-        held = micro_batch_tokens(loss, self.device, batch_tokens, sample, int(lengths.max()), workers)
+        longest_side, parts = int(lengths.max()), self.engine.files
+        held = micro_batch_tokens(loss, self.device, batch_tokens, sample, longest_side, workers, parts)
         return min(self.team.gather(held))  # unlike machines work as one: their pieces are cut alike
 
     # --- events

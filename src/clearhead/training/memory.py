@@ -17,7 +17,13 @@ SHARE = 0.6
 
 
 def micro_batch_tokens(
-    loss: nn.Module, device: Device, batch_tokens: int, sample: Callable[[int], Any], length: int, workers: int
+    loss: nn.Module,
+    device: Device,
+    batch_tokens: int,
+    sample: Callable[[int], Any],
+    length: int,
+    workers: int,
+    parts: int = 1,
 ) -> int:
     """Return the size of the largest micro-batch that fits, for ``training.micro_batch_tokens = "auto"``.
 
@@ -31,9 +37,12 @@ def micro_batch_tokens(
             the most that one costs.
         length: of its longer side, in tokens.
         workers: how many micro-batches are computed at once.
+        parts: among how many processes the weights and what belongs to them are divided.
     """
     weights = sum(weight.numel() * weight.element_size() for weight in loss.parameters())
-    state = weights * (3 + workers)  # weights, two moments, and each worker's gradients
+    state = weights * (3 + workers) / parts  # weights, two moments, and each worker's gradients
+    if parts > 1:
+        state += weights  # of a layer while its turn is, and of all in a validation
     one, two = (saved_bytes(loss, sample(pairs)) for pairs in (1, 2))
     per_token = (two - one) / length
     fixed = max(0, 2 * one - two)  # of any batch: the loss's gradient of its weights, and in bf16 copies of all weights

@@ -8,7 +8,15 @@ from pathlib import Path
 
 from torch import nn
 
-from clearhead.config import ClassifierConfig, DecoderConfig, EncoderConfig, RunConfig, resolved, with_overrides
+from clearhead.config import (
+    ClassifierConfig,
+    DecoderConfig,
+    EncoderConfig,
+    RunConfig,
+    make_config,
+    resolved,
+    with_overrides,
+)
 from clearhead.data.corpus import Progress, open_corpora
 from clearhead.data.texts import open_packed, open_texts
 from clearhead.device import Device, cache_folder, choose_device, keep_freed_memory
@@ -51,7 +59,7 @@ def open_training(
         on_tokenised: told about the tokenising of a corpus.
 
     Raises:
-        ClearheadError: whatever is wrong with config, corpora, run folder or machine.
+        ClearheadError: whatever is wrong with config, corpora, run folder or machine; a run to resume stays as it was.
     """
     if not config.data.sources:
         raise UsageError("no-sources")
@@ -64,9 +72,9 @@ def open_training(
     config = resolved(config)
     if team.leads:
         run = _run_folder(config, out, resume, overwrite, chosen.precision)
-    team.agree(None)
+    said = team.agree(run.config.model_dump(mode="json", exclude_none=True) if team.leads else None)
     if not team.leads:
-        run = RunFolder.open(out, weights=False)
+        run = replace(RunFolder.open(out, weights=False), config=make_config(said))
     config = run.config
     if config.training.precision not in ("auto", chosen.precision):
         chosen = Device(chosen.name, config.training.precision, "as the run began")
@@ -83,6 +91,8 @@ def open_training(
         taken.append((path, _take(model, config, path, {name for _, former in taken for name in former.taken})))
     _freeze(model, config.training.freeze)
     training = Training(run, task, model, chosen, should_stop, team)
+    if team.leads and resume:  # only now: what does not go with the run has been refused, and left it as it was
+        run.with_config(config)
     training.kernels, training.taken = kernels, taken
     return training
 
@@ -126,8 +136,11 @@ def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool, pre
     if resume and (out / RUN).exists() and not cut_off(out):
         run = RunFolder.open(out, weights=False)
         config = _with_labels(config, known=getattr(run.config.model, "labels", ()))
+        if config.tokenizer != run.config.tokenizer and not config.training.init_from:  # those come with their own
+            raise ConfigError("tokenizer-made", path=out)
+        config = config.model_copy(update={"tokenizer": run.config.tokenizer})
         begun_in = run.config.training.precision
-        return run.with_config(with_precision(config, precision if begun_in == "auto" else begun_in))
+        return replace(run, config=with_precision(config, precision if begun_in == "auto" else begun_in))
     check_free(out, overwrite)  # before the minutes that vocabularies may take
     config = with_precision(_with_labels(config), precision)
     if not config.training.init_from:
