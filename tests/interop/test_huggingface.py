@@ -19,6 +19,8 @@ from clearhead.config import (
     ClassifierConfig,
     DecoderConfig,
     EncoderConfig,
+    NgramConfig,
+    RecurrentConfig,
     RunConfig,
     TokenizerConfig,
     TransformerConfig,
@@ -681,6 +683,9 @@ def test_a_text_too_long_is_cut_to_what_the_model_takes(folders, own_tokenizers,
     same_shape(found, said)
 
 
+WITH_NGRAMS = ClassifierConfig(labels=("a", "b"), ngram_evidence=NgramConfig(longest=2))
+
+
 @pytest.mark.parametrize(
     ("task", "model", "named"),
     [
@@ -690,6 +695,8 @@ def test_a_text_too_long_is_cut_to_what_the_model_takes(folders, own_tokenizers,
         ("masked-language-model", EncoderConfig(positions="sinusoidal"), "model.positions = 'sinusoidal'"),
         ("classification", ClassifierConfig(body=BagConfig(), labels=("a", "b")), "model.kind = 'bag'"),
         ("classification", ClassifierConfig(pooling="mean", labels=("a", "b")), "model.pooling = 'mean'"),
+        ("classification", WITH_NGRAMS, "model.ngram_evidence.longest = 2, where 0 is needed"),
+        ("translation", RecurrentConfig(), "model.kind = 'recurrent', where"),
     ],
 )
 def test_what_they_have_no_words_for_is_refused(own_tokenizers, tmp_path, task, model, named):
