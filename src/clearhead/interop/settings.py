@@ -109,8 +109,9 @@ def expressing(config: ModelConfig) -> tuple[Family, Head]:
         heads = [head for head in family.heads if head.form == form]
         if not heads:
             continue
-        wanted = {"activation": tuple(ACTIVATIONS.values())} | {key: (value,) for key, value in family.fixed.items()}
-        wanted |= family.allowed | {"ngram_evidence.longest": (0,)}
+        fixed = {**family.fixed, "ngram_evidence.longest": 0}
+        wanted = {"activation": tuple(ACTIVATIONS.values())} | {key: (value,) for key, value in fixed.items()}
+        wanted |= family.allowed
         if form == "classifier":
             wanted |= {"pooling": ("first",), "pooler": (True,), "pooler_activation": (family.pooler_activation,)}
         faults: list[ClearheadError] = [
