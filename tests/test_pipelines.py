@@ -222,6 +222,28 @@ def test_a_stream_of_prompts_draws_as_if_it_were_one_call(runs, monkeypatch):
     assert pipe(iter(TEXTS), **options) == expected
 
 
+def test_a_generator_whose_run_says_so_draws(runs, tmp_path):
+    run = RunFolder.open(runs / "language-model")
+    decoding = run.config.decoding.model_copy(update={"sampling": True, "temperature": 3.0})
+    RunFolder.create(
+        tmp_path / "drawing", run.config.model_copy(update={"decoding": decoding}), run.tokenizers()
+    ).write_weights(run.weights())
+    pipes = [pipeline("text-generation", path) for path in (runs / "language-model", tmp_path / "drawing")]
+    expected = pipes[0]("the animal", max_new_tokens=9, do_sample=True, temperature=3.0)
+    assert pipes[1]("the animal", max_new_tokens=9, return_full_text=None, stop=None) == expected
+    greedy = [pipe("the animal", max_new_tokens=9, do_sample=False) for pipe in pipes]
+    assert greedy[0] == greedy[1] != expected
+
+
+def test_weights_that_overflow_give_no_label(runs, tmp_path):
+    run = RunFolder.open(runs / "classification")
+    damaged = RunFolder.create(tmp_path / "damaged", run.config, run.tokenizers())
+    damaged.write_weights({name: weight * 1e30 for name, weight in run.weights().items()})
+    with pytest.raises(RunError) as caught:
+        list(pipeline("text-classification", damaged.path).stream(["it", "was"], first=5))
+    assert caught.value.code == "not-a-number" and caught.value.fields["line"] == 5
+
+
 def test_filled_masks(runs):
     pipe = pipeline("fill-mask", runs / "masked-language-model")
     found = pipe("the [MASK] did not cross", top_k=3)
@@ -330,6 +352,13 @@ def test_another_device_is_refused_without_a_flag_that_python_has_not(runs, devi
         ("text-classification", "classification", {"top_k": "all"}, ConfigError, "top_k = 'all'"),
         ("fill-mask", "masked-language-model", {"top_k": 0}, ConfigError, "top_k = 0"),
         ("text-generation", "language-model", {"max_length": 3}, UsageError, "max_new_tokens"),
+        ("text-generation", "language-model", {"num_beams": 3}, UsageError, "'num_beams'"),
+        ("text-generation", "language-model", {"n_best": 2}, UsageError, "num_return_sequences"),
+        ("text-generation", "language-model", {"sampling": True}, UsageError, "do_sample"),
+        ("text-generation", "language-model", {"stop": 5}, ConfigError, "stop = 5"),
+        ("text-generation", "language-model", {"stop": ["it", None]}, ConfigError, "stop = ['it', None]"),
+        ("text-generation", "language-model", {"stop": ""}, ConfigError, "none of them empty"),
+        ("text-generation", "language-model", {"return_full_text": "no"}, ConfigError, "return_full_text = 'no'"),
         ("text-classification", "classification", {"long_texts": "split"}, ConfigError, "long_texts = 'split': cut or"),
         ("text-classification", "classification", {"batch_size": 0}, ConfigError, "batch_size = 0"),
         ("text-classification", "classification", {"num_beams": 3}, UsageError, "top_k, long_texts"),

@@ -29,7 +29,7 @@ from clearhead.decoding.generator import Generator
 from clearhead.decoding.reader import Reader, Text
 from clearhead.decoding.translator import Translator
 from clearhead.device import Where
-from clearhead.errors import ConfigError, CorpusError, UsageError
+from clearhead.errors import ConfigError, CorpusError, RunError, UsageError
 from clearhead.interop.hub import model_folder
 from clearhead.interop.load import load, task_of
 from clearhead.runs.committee import agree, members
@@ -93,7 +93,7 @@ class Pipeline:
         first: the number that messages give the first text.
         """
         known = [*signature(self._run.__call__).parameters][2:]
-        known = [name for each in known for name in (DecodingConfig.model_fields if each == "options" else [each])]
+        known = [name for each in known for name in (self._run.decoding_options if each == "options" else [each])]
         options = _in_our_words(options, known)
         for name in options:
             if name not in known:
@@ -116,11 +116,13 @@ class Runner(Protocol):
     flat: whether of several texts with one result each the results stand alone, not in lists.
     listed_by: an option that asks for lists all the same.
     pairs: whether it takes two texts as one.
+    decoding_options: where it has ``**options``: the fields of [decoding] that they may be.
     """
 
     flat: bool
     listed_by: str
     pairs: bool
+    decoding_options: tuple[str, ...]
 
     def __call__(self, texts: Sequence[Any], first: int = 1, **options: Any) -> list[list[Any]]:
         """Return a list of results for each text; first: the number that messages give the first one."""
@@ -164,6 +166,7 @@ def pipeline(
 
 class _Translation:
     flat, listed_by, pairs = True, "", False
+    decoding_options = tuple(DecodingConfig.model_fields)
 
     def __init__(self, path: Folder, device: Where, precision: str) -> None:
         self.translator = Translator.load(path, device, precision)
@@ -180,6 +183,7 @@ class _Translation:
 
 class _Generation:
     flat, listed_by, pairs = False, "", False
+    decoding_options = ("temperature", "top_k", "top_p", "seed", "batch_tokens")
 
     def __init__(self, path: Folder, device: Where, precision: str) -> None:
         self.generator = Generator.load(path, device, precision)
@@ -191,13 +195,18 @@ class _Generation:
         max_new_tokens: int = 50,
         num_return_sequences: int = 1,
         do_sample: bool | None = None,
-        return_full_text: bool = True,
-        stop: str | Sequence[str] = (),
+        return_full_text: bool | None = True,
+        stop: str | Sequence[str] | None = None,
         long_texts: str = "refuse",
         **options: Any,
     ) -> list[list[Result]]:
         _check_positive(max_new_tokens=max_new_tokens, num_return_sequences=num_return_sequences)
-        sampling = num_return_sequences > 1 if do_sample is None else do_sample
+        if return_full_text not in (True, False, None):
+            key, problem = "return_full_text", "True or False"
+            raise ConfigError("bad-value", where="pipeline", key=key, value=return_full_text, problem=problem)
+        front = True if return_full_text is None else return_full_text
+        stop = () if stop is None else stop
+        sampling = (self.generator.decoding.sampling or num_return_sequences > 1) if do_sample is None else do_sample
         if num_return_sequences > 1 and not sampling:
             problem = "without do_sample there is one continuation"
             key, value = "num_return_sequences", num_return_sequences
@@ -208,8 +217,7 @@ class _Generation:
             texts, max_new_tokens=max_new_tokens, stop=stop, decoding=decoding, first=first, long_texts=long_texts
         )
         return [
-            [{"generated_text": each.prompt * return_full_text + each.text} for each in continuations]
-            for continuations in found
+            [{"generated_text": each.prompt * front + each.text} for each in continuations] for continuations in found
         ]
 
 
@@ -241,6 +249,8 @@ class _Classification:
                     logits = reader.model(ids, mask, segments)
                 log_probs[rows] += share * logits.double().log_softmax(dim=-1).cpu()
         probs = log_probs.softmax(dim=-1).numpy()
+        for row in np.flatnonzero(np.isnan(probs[:, 0])):
+            raise RunError("not-a-number", line=first + int(row))
         best = np.argsort(-probs, axis=1, kind="stable")[:, :top_k]
         return [
             [{"label": self.labels[label], "score": float(row[label])} for label in labels]

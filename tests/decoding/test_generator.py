@@ -156,6 +156,27 @@ def test_streamed_as_at_once(generator):
         assert "".join(pieces) == whole and all(pieces)
 
 
+def test_a_stream_draws_by_its_prompts_place(generator):
+    drawing = {"max_new_tokens": 12, "decoding": DecodingConfig(sampling=True, temperature=2.0)}
+    found = [continuation.text for (continuation,) in generator(["the animal"] * 4, **drawing)]
+    assert ["".join(generator.stream("the animal", first=place, **drawing)) for place in range(1, 5)] == found
+    assert len(set(found)) > 2
+
+
+@pytest.mark.parametrize("options", [{"max_new_tokens": 0}, {"max_new_tokens": -1}, {"stop": [""]}, {"stop": b"a b"}])
+def test_what_nothing_can_come_of_is_refused(generator, options):
+    ((key, value),) = options.items()
+    for call in (generator, lambda prompt, **more: list(generator.stream(prompt, **more))):
+        with pytest.raises(ConfigError) as caught:
+            call("the animal", **options)
+        assert f"{key} = {value!r}" in caught.value.message("en")
+
+
+def test_without_labels_there_is_nothing_to_rank(generator):
+    assert generator.classify_by_prompt("it was", []) == []
+    assert generator.score_labels(["it", "was"], [], "{text} {label}") == [[], []]
+
+
 class Saying:
     """A language model that says one text, token by token, whatever it is asked."""
 

@@ -19,6 +19,8 @@ from clearhead.config import (
     ClassifierConfig,
     DecoderConfig,
     EncoderConfig,
+    NgramConfig,
+    RecurrentConfig,
     RunConfig,
     TokenizerConfig,
     TransformerConfig,
@@ -125,6 +127,21 @@ def test_there_and_back_gives_the_same_bits_and_the_same_logits(folders, tmp_pat
     assert all(torch.equal(weight, same.weights[key]) for key, weight in imported.weights.items())
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_what_a_run_folder_holds_goes_out_as_it_came(folders, tmp_path, name):
+    """A run folder gives its weights in the order of their names, W_K before W_Q."""
+    path, _ = folders(name)
+    imported = read_folder(path)
+    run = RunFolder.create(tmp_path / "run", imported.config, imported.tokenizers)
+    run.write_weights(imported.weights)
+    write_folder(tmp_path / "out", run.config, run.weights(), run.tokenizers())
+    same = read_folder(tmp_path / "out")
+    assert same.config.model == imported.config.model
+    assert same.weights.keys() == imported.weights.keys()
+    for key, weight in imported.weights.items():
+        assert torch.equal(weight, same.weights[key]), key
+
+
 @pytest.mark.parametrize("name", ["bert-masked", "roberta", "gpt2", "marian", "bart"])
 @pytest.mark.parametrize("side", ["src", "tgt"])
 def test_our_ids_are_theirs(folders, tmp_path, name, side):
@@ -214,6 +231,14 @@ def test_no_text_spells_a_special_token(folders, name):
         for id in tokenizer.special_ids:
             text = f"we see {tokenizer.token_text(id)}"
             assert not {*tokenizer.encode(text)} & {*tokenizer.special_ids} - {tokenizer.unk_id}
+
+
+def test_what_only_the_other_language_has_as_a_piece_is_said_as_they_say_it(folders):
+    path, _ = folders("marian")
+    theirs, ours = transformers.AutoTokenizer.from_pretrained(path), read_folder(path).tokenizers.tgt
+    ids = [id for id in range(ROWS) if id not in ours.special_ids]
+    for some in (*([id] for id in ids), *zip(ids, ids[1:], ids[2:])):
+        assert ours.decode(some).strip() == theirs.decode(some, skip_special_tokens=True)  # which strips it, too
 
 
 @torch.no_grad()
@@ -616,7 +641,9 @@ def test_our_own_models_go_out_with_their_tokenizer(own_tokenizers, tmp_path, na
         for weight in ours.parameters():
             weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)) * 0.1)
     config = RunConfig(task=task, model=model_config)
-    write_folder(tmp_path / "out", config, named_weights(ours), own_tokenizers)
+    run = RunFolder.create(tmp_path / "run", config, own_tokenizers)
+    run.write_weights(named_weights(ours))
+    write_folder(tmp_path / "out", config, run.weights(), own_tokenizers)
     settings = json.loads((tmp_path / "out/config.json").read_text(encoding="utf-8"))
     theirs, info = getattr(transformers, settings["architectures"][0]).from_pretrained(
         tmp_path / "out", output_loading_info=True
@@ -633,12 +660,10 @@ def test_our_own_models_go_out_with_their_tokenizer(own_tokenizers, tmp_path, na
         assert their_tokenizer.decode(ids) == tokenizer.decode(ids)
     if task == "classification":
         assert theirs.config.id2label == {0: "no", 1: "yes", 2: "perhaps"}
-        RunFolder.create(tmp_path / "run", config, own_tokenizers).write_weights(named_weights(ours))
         for folder in ("out", "run"):
             found = pipeline("text-classification", tmp_path / folder, device="cpu")(TWO, top_k=None)
             same_shape(found, their_pipeline("text-classification", (tmp_path / "out", theirs))(TWO, top_k=None))
     if task == "language-model":
-        RunFolder.create(tmp_path / "run", config, own_tokenizers).write_weights(named_weights(ours))
         for prompt in ("the cat", ""):
             here, there = (
                 Generator.load(tmp_path / folder, "cpu")(prompt, max_new_tokens=9) for folder in ("out", "run")
@@ -666,6 +691,9 @@ def test_a_text_too_long_is_cut_to_what_the_model_takes(folders, own_tokenizers,
     same_shape(found, said)
 
 
+WITH_NGRAMS = ClassifierConfig(labels=("a", "b"), ngram_evidence=NgramConfig(longest=2))
+
+
 @pytest.mark.parametrize(
     ("task", "model", "named"),
     [
@@ -675,6 +703,8 @@ def test_a_text_too_long_is_cut_to_what_the_model_takes(folders, own_tokenizers,
         ("masked-language-model", EncoderConfig(positions="sinusoidal"), "model.positions = 'sinusoidal'"),
         ("classification", ClassifierConfig(body=BagConfig(), labels=("a", "b")), "model.kind = 'bag'"),
         ("classification", ClassifierConfig(pooling="mean", labels=("a", "b")), "model.pooling = 'mean'"),
+        ("classification", WITH_NGRAMS, "model.ngram_evidence.longest = 2"),
+        ("translation", RecurrentConfig(), "model.kind = 'recurrent'"),
     ],
 )
 def test_what_they_have_no_words_for_is_refused(own_tokenizers, tmp_path, task, model, named):

@@ -15,7 +15,7 @@ from clearhead.decoding.continuation import Continuation, Continuations, before_
 from clearhead.decoding.greedy import Choose, likeliest
 from clearhead.decoding.sampling import sampler, uniforms
 from clearhead.device import Where, choose_device
-from clearhead.errors import CorpusError, RunError, UsageError
+from clearhead.errors import ConfigError, CorpusError, RunError, UsageError
 from clearhead.interop.load import load
 from clearhead.models.interface import DecoderState, LanguageModel
 from clearhead.text.foreign import AnyTokenizer
@@ -93,12 +93,14 @@ class Generator:
 
         Raises:
             CorpusError: a prompt leaves no room for a continuation, and is to be refused.
-            ConfigError: ``long_texts`` is neither "cut" nor "refuse".
+            ConfigError: ``long_texts`` is neither "cut" nor "refuse"; ``max_new_tokens`` is below 1; ``stop`` holds an
+                empty text, or none.
             RunError: what the weights amount to is not a number.
         """
         texts = [prompts] if isinstance(prompts, str) else list(prompts)
         decoding = decoding or self.decoding
         count = decoding.n_best if decoding.sampling else 1
+        _check(max_new_tokens, stop)
         encoded = self._encoded(texts, max_new_tokens, long_texts, first)
         found: list[list[Continuation]] = [[] for _ in texts]
         order = sorted(range(len(texts)), key=lambda place: -len(encoded[place]))
@@ -130,10 +132,11 @@ class Generator:
         leaves unfinished is not said. Arguments and errors as in a call.
         """
         decoding = (decoding or self.decoding).model_copy(update={"n_best": 1})
+        _check(max_new_tokens, stop)
         encoded = self._encoded([prompt], max_new_tokens, long_texts, first)
         made = Continuations([prompt], encoded, self.tokenizer, stop)
         said = 0
-        for _ in self._steps(made, max_new_tokens, decoding, [(0, 0)]):
+        for _ in self._steps(made, max_new_tokens, decoding, [(first - 1, 0)]):
             text = made.text(0)
             safe = len(text) if made.stopped[0] else min(whole_characters(text), before_stop(text, made.stop))
             if safe > said:
@@ -202,7 +205,7 @@ class Generator:
             prompts += [self._begun(self.tokenizer.encode(prompt), not shared)] * len(labels)
             continuations += [self._continued(prompt, space + label) for label in labels]
         scores = self._score_behind(shared, prompts, continuations)
-        return [scores[i : i + len(labels)] for i in range(0, len(scores), len(labels))]
+        return [scores[i * len(labels) : (i + 1) * len(labels)] for i in range(len(texts))]
 
     @torch.no_grad()
     def _score_behind(
@@ -340,3 +343,17 @@ class Generator:
             state = entering if state is None else state.join(entering)
         assert state is not None
         return torch.tensor(rows, device=self.device.name), torch.cat(logits), state
+
+
+def _check(max_new_tokens: int, stop: str | Sequence[str]) -> None:
+    """Check what a continuation may end by.
+
+    Raises:
+        ConfigError: it has no token; or what is to stop it is no text, or none at all, with which everything begins.
+    """
+    problem = "a whole number above 0"
+    if type(max_new_tokens) is not int or max_new_tokens < 1:
+        raise ConfigError("bad-value", where="generate", key="max_new_tokens", value=max_new_tokens, problem=problem)
+    stops, problem = [stop] if isinstance(stop, str) else stop, "a text, or several, none of them empty"
+    if not isinstance(stops, Sequence) or not all(isinstance(each, str) and each for each in stops):
+        raise ConfigError("bad-value", where="generate", key="stop", value=stop, problem=problem)

@@ -64,10 +64,13 @@ class Place:
 
 
 def places(table: Sequence[Row], names: Iterable[str]) -> list[Place]:
-    """Return where each of our ``names`` lies, by the first row of ``table`` that knows it."""
+    """Return where each of our ``names`` lies, by the first row of ``table`` that knows it.
+
+    What shares a tensor comes in the table's order, whatever that of ``names`` is.
+    """
+    rows = {name: next((at, *known) for at, row in enumerate(table) if (known := _known(row, name))) for name in names}
     found: dict[str, tuple[How, list[str]]] = {}
-    for name in names:
-        theirs, how = next(known for row in table if (known := _known(row, name)))
+    for name, (_, theirs, how) in sorted(rows.items(), key=lambda each: each[1][0]):
         found.setdefault(theirs, (how, []))[1].append(name)
     return [Place(theirs, tuple(ours), how) for theirs, (how, ours) in found.items()]
 

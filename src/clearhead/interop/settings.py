@@ -102,14 +102,15 @@ def expressing(config: ModelConfig) -> tuple[Family, Head]:
     """
     said = config.model_dump()
     body = said.get("body", said)
-    both = said | body
+    both = said | body | {"ngram_evidence.longest": said.get("ngram_evidence", {}).get("longest", 0)}
     form = "classifier" if "body" in said else said.get("head", said["kind"])
     nearest: list[ClearheadError] = []
     for family in FAMILIES.values():
         heads = [head for head in family.heads if head.form == form]
         if not heads:
             continue
-        wanted = {"activation": tuple(ACTIVATIONS.values())} | {key: (value,) for key, value in family.fixed.items()}
+        fixed = {**family.fixed, "ngram_evidence.longest": 0}
+        wanted = {"activation": tuple(ACTIVATIONS.values())} | {key: (value,) for key, value in fixed.items()}
         wanted |= family.allowed
         if form == "classifier":
             wanted |= {"pooling": ("first",), "pooler": (True,), "pooler_activation": (family.pooler_activation,)}
@@ -122,7 +123,9 @@ def expressing(config: ModelConfig) -> tuple[Family, Head]:
             return family, heads[0]
         if not nearest or len(faults) < len(nearest):
             nearest = faults
-    raise FaultsError("cannot-export", nearest)
+    kinds = dict.fromkeys(family.fixed["kind"] for family in FAMILIES.values())
+    faults = nearest or [RunError("cannot-express", key="kind", value=said["kind"], wanted=_or(kinds))]
+    raise FaultsError("cannot-export", faults)
 
 
 def write_settings(family: Family, head: Head, config: ModelConfig, tokenizers: TokenizerPair) -> dict[str, Any]:

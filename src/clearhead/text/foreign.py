@@ -155,7 +155,10 @@ class ForeignTokenizer(LibraryTokenizer):
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ``ids``; special ones say nothing."""
-        return self._model.decode([id for id in ids if id not in self._special], skip_special_tokens=False)
+        kept = [id for id in ids if id not in self._special]
+        if self.spm:  # a model may say what no text of this side becomes: by its name, without the NUL
+            return self._model.decoder.decode([self.token_text(id) for id in kept])
+        return self._model.decode(kept, skip_special_tokens=False)
 
     def tokens(self, text: str) -> list[Token]:
         """Return the tokens of ``text`` over its characters."""
