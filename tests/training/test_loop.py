@@ -14,7 +14,7 @@ import torch
 
 from clearhead import device
 from clearhead.config import RunConfig, make_config
-from clearhead.errors import ClearheadError, TrainingError
+from clearhead.errors import ClearheadError, MachineError, TrainingError
 from clearhead.models.build import named_weights
 from clearhead.runs.checkpoints import average_weights, checkpoint_path, load_checkpoint
 from clearhead.runs.folder import RunFolder
@@ -121,6 +121,31 @@ def test_a_gpu_without_room_gets_smaller_pieces_and_the_same_update(corpus, sett
     training.updater.update = cramped
     assert [loss for _, loss in losses(training.events())] == pytest.approx([loss for _, loss in whole], rel=1e-5)
     assert training.micro_batch_tokens < 256
+
+
+@pytest.mark.parametrize("call", [1, 2, 7])
+def test_a_gpu_without_room_for_the_optimizer_ends_the_training_in_one_line(corpus, monkeypatch, call):
+    """Smaller pieces would leave no more room for it, and half of its state has been made."""
+    training = open_training(config(corpus), corpus / "run")
+    zeros_like, calls = torch.zeros_like, iter(range(1, 1000))
+
+    def full(*args, **kwargs):
+        if next(calls) == call:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return zeros_like(*args, **kwargs)
+
+    step = training.optimizer.step
+
+    def cramped():
+        with monkeypatch.context() as patch:
+            patch.setattr(torch, "zeros_like", full)
+            step()
+
+    monkeypatch.setattr(training.optimizer, "step", cramped)
+    before = training.micro_batch_tokens
+    with pytest.raises(MachineError, match="moments") as caught:
+        list(training.events())
+    assert caught.value.exit_code == 5 and training.micro_batch_tokens == before
 
 
 def test_the_runs_weights_are_the_mean_of_the_last_checkpoints(corpus):
