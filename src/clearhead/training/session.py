@@ -30,6 +30,7 @@ from clearhead.text.tokenizer import TokenizerPair
 from clearhead.training.classification import Classification, count_ngrams
 from clearhead.training.distributed import Team
 from clearhead.training.language import HiddenToken, NextToken
+from clearhead.training.launch import note_begun
 from clearhead.training.loop import Training
 from clearhead.training.task import Task
 from clearhead.training.translation import Translation
@@ -72,9 +73,11 @@ def open_training(
     config = resolved(config)
     if team.leads:
         run = _run_folder(config, out, resume, overwrite, chosen.precision)
+        note_begun(out)
     said = team.agree(run.config.model_dump(mode="json", exclude_none=True) if team.leads else None)
     if not team.leads:
         run = replace(RunFolder.open(out, weights=False), config=make_config(said))
+        note_begun(out)  # where each process may be the first after a restart
     config = run.config
     if config.training.precision not in ("auto", chosen.precision):
         chosen = Device(chosen.name, config.training.precision, "as the run began")
