@@ -83,6 +83,7 @@ def open_training(
         chosen = Device(chosen.name, config.training.precision, "as the run began")
     tokenizers = run.tokenizers()
     task = open_task(config, tokenizers, chosen, on_tokenised)
+    team.agree(None)  # each machine may tokenise for itself, and one be longer about it than gradients are waited for
     sizes = tokenizers.src.vocabulary_size, tokenizers.tgt.vocabulary_size
     model = build_model(config.model, *sizes, seed=config.training.seed)
     begun = any(run.checkpoints_path.glob("step-*"))  # then its own weights follow, and the givers may be gone
