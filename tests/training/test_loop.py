@@ -14,6 +14,7 @@ import torch
 
 from clearhead import device
 from clearhead.config import RunConfig, make_config
+from clearhead.data.order import BatchOrder
 from clearhead.errors import ClearheadError, MachineError, TrainingError
 from clearhead.models.build import named_weights
 from clearhead.runs.checkpoints import average_weights, checkpoint_path, load_checkpoint
@@ -273,6 +274,10 @@ def test_a_run_keeps_the_number_format_it_began_with(corpus, monkeypatch):
         ("tokenizer.vocabulary_size=340", "has been made already"),
         ('data.sources=[{src="gone",tgt="gone"}]', "gone"),
         ('training.freeze=["nothing"]', "no weight is called"),
+        ("training.seed=2", "training.seed"),
+        ("data.holdout=7", "data.holdout"),
+        ("data.max_tokens=6", "data.max_tokens"),
+        ('data.sources=[{src="train.src",tgt="train.tgt"},{src="train.src",tgt="train.tgt"}]', "data.sources"),
     ],
 )
 def test_what_does_not_go_with_a_run_is_refused_and_leaves_it_as_it_was(corpus, setting, problem):
@@ -284,6 +289,19 @@ def test_what_does_not_go_with_a_run_is_refused_and_leaves_it_as_it_was(corpus, 
     rest = list(open_training(config(corpus, "training.max_steps=5"), corpus / "run", resume=True).events())
     assert [event.step for event in rest if isinstance(event, Progress)] == [5]
     assert RunFolder.open(corpus / "run").config.training.max_steps == 5
+
+
+def test_with_validation_files_another_seed_is_another_order_and_no_other_validation(corpus):
+    files = ['data.valid=[{src="train.src",tgt="train.tgt"}]', "training.max_steps=4"]
+    first = open_training(config(corpus, *files), corpus / "run")
+    list(first.events())
+    later = [*files, "training.max_steps=6", "training.seed=2", "training.batch_tokens=200", "data.max_tokens=200"]
+    second = open_training(config(corpus, *later), corpus / "run", resume=True)
+    (_, indexes), *_ = itertools.islice(second._batches(), 1)
+    # The batch of that number in the epoch's order as it is now; what the first four had been is not known any more.
+    assert indexes.tolist() == BatchOrder(second.task.corpora.train, 200, 2).epoch(0)[4].tolist()
+    assert len(second.task.corpora.valid) == len(first.task.corpora.valid)
+    list(second.events())
 
 
 @pytest.mark.parametrize("model", [TRANSFORMER, RECURRENT, BAHDANAU, {**RECURRENT, "cell": "rnn"}])

@@ -142,6 +142,10 @@ def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool, pre
         config = _with_labels(config, known=getattr(run.config.model, "labels", ()))
         if config.tokenizer != run.config.tokenizer and not config.training.init_from:  # those come with their own
             raise ConfigError("tokenizer-made", path=out)
+        before, now = (_held_out_by(each) for each in (run.config, config))
+        for key in now:
+            if before.get(key) != now[key]:
+                raise ConfigError("held-out-otherwise", key=key, path=out)
         config = config.model_copy(update={"tokenizer": run.config.tokenizer})
         begun_in = run.config.training.precision
         return replace(run, config=with_precision(config, precision if begun_in == "auto" else begun_in))
@@ -157,6 +161,19 @@ def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool, pre
     config = config.model_copy(update={"tokenizer": tokenizer})
     config = with_overrides(config, ())  # what does not go with these tokenizers is refused
     return RunFolder.create(out, config, tokenizers, overwrite)
+
+
+def _held_out_by(config: RunConfig) -> dict[str, object]:
+    """Return what decides which pairs are held out of training; {} where there are validation files.
+
+    A run that went on with others would be validated on what it has learnt by heart. Files may have moved.
+    """
+    data = config.data
+    if data.valid:
+        return {}
+    keys = ("holdout", "max_tokens", "max_ratio", "long_texts", "skip_bad_lines")
+    found: dict[str, object] = {f"data.{key}": getattr(data, key) for key in keys}
+    return {"training.seed": config.training.seed, "data.sources": len(data.sources), **found}
 
 
 def with_precision(config: RunConfig, precision: str) -> RunConfig:
