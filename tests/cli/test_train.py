@@ -153,6 +153,57 @@ def test_a_stop_request_outside_the_main_thread_takes_no_signal():
     assert said == [False]
 
 
+# --- torchrun, which starts anew what has ended -------------------------------------------------------------------
+
+DIES_AT_FIRST = """
+import os, signal, sys
+from clearhead.cli import run
+from clearhead.training import session
+from clearhead.training.loop import Training
+
+events, place = Training.events, sys.argv.pop(1)
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def until_saved(training):
+    for event in events(training):
+        yield event
+        if type(event).__name__ == "Saved":
+            die()
+
+if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+    if place == "before the run is made":
+        session._run_folder = die
+    elif place == "later":
+        Training.events = until_saved
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "flags", "code", "started"),
+    [
+        ("nowhere", [], 1, [0]),  # refused twice, and what was there is as it was
+        ("before the run is made", ["--overwrite"], 0, [0]),
+        ("later", ["--overwrite"], 0, [0, 6]),
+    ],
+)
+def test_a_restart_goes_on_with_what_its_launch_has_begun_alone(
+    trained, corpus, tmp_path, train_arguments, place, flags, code, started
+):
+    out, script = tmp_path / "run", tmp_path / "train.py"
+    shutil.copytree(trained, out)
+    before = (out / "log.jsonl").read_bytes()
+    script.write_text(DIES_AT_FIRST)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--max-restarts=1", script, place]
+    done = subprocess.run([*launch, *train_arguments(corpus, out, *flags, steps=13)], capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert [event["step"] for event in events(out) if event["event"] == "Started"] == started
+    assert events(out)[-1]["step"] == (13 if flags else 12)
+    assert flags or (done.stderr.count("a run is there already") == 2 and (out / "log.jsonl").read_bytes() == before)
+
+
 # --- what becomes of flags ----------------------------------------------------------------------------------------
 
 

@@ -231,3 +231,17 @@ def test_a_compiled_library_is_found_again(monkeypatch, tmp_path):
     (path,) = Path(tmp_path, "kernels").iterdir()
     made = os.stat(path).st_mtime_ns
     assert library.load().startswith("own kernels") and os.stat(path).st_mtime_ns == made
+
+
+@pytest.mark.parametrize("damaged", [b"", b"the whole lib", b"the whole libra\0\0"])
+def test_a_library_that_a_power_loss_has_damaged_is_compiled_anew(tmp_path, damaged):
+    """Half of a library would end the process by a signal (SIGBUS) when it is loaded."""
+    compiler = tmp_path / "c++"
+    compiler.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] || { for out; do :; done; printf "the whole library" > "$out"; }\n'
+    )
+    compiler.chmod(0o755)
+    path = library.compiled(str(compiler), tmp_path / "kernels")
+    assert path.read_bytes() == b"the whole library"
+    path.write_bytes(damaged)
+    assert library.compiled(str(compiler), tmp_path / "kernels").read_bytes() == b"the whole library"

@@ -171,6 +171,47 @@ def test_two_processes_train_as_one(corpus):
             torch.testing.assert_close(weight, b[name], rtol=1e-3, atol=1e-4)
 
 
+WAITING = """
+import time
+from datetime import timedelta
+from clearhead.cli import as_clearhead_error
+from clearhead.training import distributed
+
+distributed.STEP_PATIENCE = timedelta(seconds=6)
+team = distributed.Team.join("cpu")
+if team.rank == 1:
+    time.sleep(9)
+print(team.agree("saved"), team.total(1.0), flush=True)
+if team.rank == 1:
+    time.sleep(600)
+try:
+    team.total(1.0)
+except RuntimeError as error:
+    print(as_clearhead_error(error).message(), flush=True)
+"""
+
+
+def test_a_machine_without_power_is_noticed_in_an_update_and_a_slow_disk_is_waited_for():
+    store = torch.distributed.TCPStore("localhost", 0, is_master=True)
+    where = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    team = [
+        subprocess.Popen(
+            [sys.executable, "-c", WAITING],
+            env={**os.environ, **where, "WORLD_SIZE": "2", "RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        agreed, noticed = [team[0].stdout.readline() for _ in range(2)]
+    finally:
+        for process in team:
+            process.kill()
+            process.communicate()
+    assert agreed == "saved [2.0]\n" and "another process of this training has gone" in noticed
+
+
 def test_more_processes_than_gpus_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     for name, value in (("WORLD_SIZE", "2"), ("LOCAL_WORLD_SIZE", "2"), ("LOCAL_RANK", "1")):

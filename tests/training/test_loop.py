@@ -14,7 +14,8 @@ import torch
 
 from clearhead import device
 from clearhead.config import RunConfig, make_config
-from clearhead.errors import ClearheadError, TrainingError
+from clearhead.data.order import BatchOrder
+from clearhead.errors import ClearheadError, MachineError, TrainingError
 from clearhead.models.build import named_weights
 from clearhead.runs.checkpoints import average_weights, checkpoint_path, load_checkpoint
 from clearhead.runs.folder import RunFolder
@@ -121,6 +122,31 @@ def test_a_gpu_without_room_gets_smaller_pieces_and_the_same_update(corpus, sett
     training.updater.update = cramped
     assert [loss for _, loss in losses(training.events())] == pytest.approx([loss for _, loss in whole], rel=1e-5)
     assert training.micro_batch_tokens < 256
+
+
+@pytest.mark.parametrize("call", [1, 2, 7])
+def test_a_gpu_without_room_for_the_optimizer_ends_the_training_in_one_line(corpus, monkeypatch, call):
+    """Smaller pieces would leave no more room for it, and half of its state has been made."""
+    training = open_training(config(corpus), corpus / "run")
+    zeros_like, calls = torch.zeros_like, iter(range(1, 1000))
+
+    def full(*args, **kwargs):
+        if next(calls) == call:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return zeros_like(*args, **kwargs)
+
+    step = training.optimizer.step
+
+    def cramped():
+        with monkeypatch.context() as patch:
+            patch.setattr(torch, "zeros_like", full)
+            step()
+
+    monkeypatch.setattr(training.optimizer, "step", cramped)
+    before = training.micro_batch_tokens
+    with pytest.raises(MachineError, match="moments") as caught:
+        list(training.events())
+    assert caught.value.exit_code == 5 and training.micro_batch_tokens == before
 
 
 def test_the_runs_weights_are_the_mean_of_the_last_checkpoints(corpus):
@@ -248,6 +274,10 @@ def test_a_run_keeps_the_number_format_it_began_with(corpus, monkeypatch):
         ("tokenizer.vocabulary_size=340", "has been made already"),
         ('data.sources=[{src="gone",tgt="gone"}]', "gone"),
         ('training.freeze=["nothing"]', "no weight is called"),
+        ("training.seed=2", "training.seed"),
+        ("data.holdout=7", "data.holdout"),
+        ("data.max_tokens=6", "data.max_tokens"),
+        ('data.sources=[{src="train.src",tgt="train.tgt"},{src="train.src",tgt="train.tgt"}]', "data.sources"),
     ],
 )
 def test_what_does_not_go_with_a_run_is_refused_and_leaves_it_as_it_was(corpus, setting, problem):
@@ -259,6 +289,19 @@ def test_what_does_not_go_with_a_run_is_refused_and_leaves_it_as_it_was(corpus, 
     rest = list(open_training(config(corpus, "training.max_steps=5"), corpus / "run", resume=True).events())
     assert [event.step for event in rest if isinstance(event, Progress)] == [5]
     assert RunFolder.open(corpus / "run").config.training.max_steps == 5
+
+
+def test_with_validation_files_another_seed_is_another_order_and_no_other_validation(corpus):
+    files = ['data.valid=[{src="train.src",tgt="train.tgt"}]', "training.max_steps=4"]
+    first = open_training(config(corpus, *files), corpus / "run")
+    list(first.events())
+    later = [*files, "training.max_steps=6", "training.seed=2", "training.batch_tokens=200", "data.max_tokens=200"]
+    second = open_training(config(corpus, *later), corpus / "run", resume=True)
+    (_, indexes), *_ = itertools.islice(second._batches(), 1)
+    # The batch of that number in the epoch's order as it is now; what the first four had been is not known any more.
+    assert indexes.tolist() == BatchOrder(second.task.corpora.train, 200, 2).epoch(0)[4].tolist()
+    assert len(second.task.corpora.valid) == len(first.task.corpora.valid)
+    list(second.events())
 
 
 @pytest.mark.parametrize("model", [TRANSFORMER, RECURRENT, BAHDANAU, {**RECURRENT, "cell": "rnn"}])

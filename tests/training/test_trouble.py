@@ -340,3 +340,14 @@ def test_gradients_too_large_to_square_are_skipped(corpus):  # noqa: F811
     weight.register_post_accumulate_grad_hook(enlarge)
     events = list(training.events())
     assert sum(isinstance(event, Skipped) for event in events) == 4
+
+
+@pytest.mark.parametrize("settings", [[], ["training.validate_every=100", "training.max_steps=2"]])
+def test_weights_too_large_to_compute_with_end_the_training_as_such(corpus, settings):  # noqa: F811
+    """They are finite; validating them, on the way or in the end, is no fault of a run folder."""
+    wanted = config(corpus, "training.learning_rate=1e30", "training.checkpoint_every=100", *settings)
+    training = open_training(wanted, corpus / "run")
+    with pytest.raises(TrainingError, match=r"loss on validation text is (nan|inf)") as caught:
+        list(training.events())
+    assert caught.value.exit_code == 6 and "learning_rate" in caught.value.message("ko")
+    assert all(torch.isfinite(weight).all() for weight in named_weights(training.model).values())

@@ -163,7 +163,8 @@ def as_clearhead_error(error: BaseException) -> ClearheadError | None:
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in said):
         return MachineError("no-memory")  # torch words it "not enough memory" (CPU) and "out of memory" (GPU)
     kinds = {kind.__name__ for kind in type(error).__mro__}  # NCCL's errors have a class of their own
-    if "DistError" in kinds or (isinstance(error, RuntimeError) and "by peer" in str(error)):  # as gloo words it
+    lost = "by peer" in str(error) or "Timed out waiting" in str(error)  # as gloo words it
+    if "DistError" in kinds or (isinstance(error, RuntimeError) and lost):
         return MachineError("peer-lost", problem=str(error).splitlines()[0])
     if isinstance(error, OSError):
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

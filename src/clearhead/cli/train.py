@@ -42,12 +42,13 @@ def train(
     """
     from clearhead.cli.recipe import Flags, config_from
     from clearhead.cli.training import carry_out
+    from clearhead.training.launch import begun
 
     flags = Flags(src, tgt, valid_src, valid_tgt, tsv, src_lang, tgt_lang, preset, data_root, skip_bad_lines, set or [])
-    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)):  # torchrun starts all processes anew when one has died
-        resume, overwrite = True, False
     if out is None:
         out = RUNS / (Path(recipe).stem if recipe else flags.name())
+    if begun(out):  # torchrun starts all processes anew when one has died
+        resume, overwrite = True, False
     going_on = resume and (out / "run.toml").exists()
     config = config_from(str(out / "run.toml") if going_on else recipe, flags)
     code = carry_out(config, out, resume=resume, overwrite=overwrite, device=device, threads=threads)

@@ -47,9 +47,9 @@ def load() -> str:
 
 
 def compiled(compiler: str, folder: Path) -> Path:
-    """Return the library's path in ``folder``, compiled if it is not there.
+    """Return the library's path in ``folder``, compiled if it is not there whole: half of one ends the process.
 
-    It has a name for each source, compiler and processor: machines may share the folder.
+    Its name holds a digest of source, compiler and processor, since machines may share the folder, and one of itself.
 
     Raises:
         OSError, subprocess.SubprocessError: the compiler or the folder fails.
@@ -57,11 +57,18 @@ def compiled(compiler: str, folder: Path) -> Path:
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
     made_from = [SOURCE.read_text(), *FLAGS, compiler, version, *sorted(processor_flags())]
     name = hashlib.sha256("\0".join(made_from).encode()).hexdigest()[:24]
-    path = folder / f"{name}.so"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        command = [compiler, *FLAGS, str(SOURCE), "-o", str(partial)]
-        subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
-        os.replace(partial, path)
+    for path in folder.glob(f"{name}-*.so"):
+        if path.stem == f"{name}-{_digest(path)}":
+            return path
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{name}.{os.getpid()}.partial"
+    command = [compiler, *FLAGS, str(SOURCE), "-o", str(partial)]
+    subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    path = folder / f"{name}-{_digest(partial)}.so"
+    os.replace(partial, path)
     return path
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:24]

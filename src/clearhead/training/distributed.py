@@ -23,8 +23,12 @@ from torch.nn.parallel import DistributedDataParallel
 from clearhead.errors import MachineError, UsageError
 
 PATIENCE = timedelta(hours=2)
-"""How long processes wait for each other: the first one may be learning vocabularies meanwhile. One that has died is
-noticed at once, by its connections and by torchrun."""
+"""How long processes wait for what one of them may be long about: vocabularies, a corpus' tokens, a slow disk. One that
+has died is noticed at once, by its connections and by torchrun; a machine without power says nothing."""
+STEP_PATIENCE = timedelta(minutes=30)
+"""How long they wait for each other's sums and gradients, which all compute at once: PyTorch's own default."""
+_patient: dist.ProcessGroup | None = None
+"""The processes once more, joined by PATIENCE; the default group is joined by STEP_PATIENCE."""
 
 
 class Team:
@@ -55,6 +59,7 @@ class Team:
         """
         # The group lasts as long as the process. Torn down earlier, gloo may wait, with Python's lock held, for a
         # thread of its own that needs that lock to let go of a tensor (seen with torch 2.13).
+        global _patient
         if int(os.environ.get("WORLD_SIZE", 1)) == 1:
             return cls()
         if device == "cuda":
@@ -67,7 +72,8 @@ class Team:
                 store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
                 backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
                 fresh = shared_by_this_start(store, rank, size)
-                dist.init_process_group(backend, store=fresh, rank=rank, world_size=size, timeout=PATIENCE)
+                dist.init_process_group(backend, store=fresh, rank=rank, world_size=size, timeout=STEP_PATIENCE)
+                _patient = dist.new_group(timeout=PATIENCE, backend="gloo")
             except (RuntimeError, ValueError) as error:
                 raise MachineError("no-team", problem=str(error).splitlines()[0]) from error
         return cls(dist.get_rank(), dist.get_world_size())
@@ -81,16 +87,19 @@ class Team:
         return sums.tolist()
 
     def gather(self, word: Any) -> list[Any]:
-        """Return what every process says, in the order of their ranks. word: JSON's own types."""
+        """Return what every process says, in the order of their ranks; each is waited for with PATIENCE.
+
+        word: JSON's own types.
+        """
         if self.size == 1:
             return [word]
         said = torch.frombuffer(bytearray(json.dumps(word).encode()), dtype=torch.uint8)
         lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
-        dist.all_gather(lengths, torch.tensor([len(said)]))
+        dist.all_gather(lengths, torch.tensor([len(said)]), group=_patient)
         room = torch.zeros(int(max(lengths)), dtype=torch.uint8)
         room[: len(said)] = said
         heard = [torch.empty_like(room) for _ in range(self.size)]
-        dist.all_gather(heard, room)
+        dist.all_gather(heard, room, group=_patient)
         return [json.loads(bytes(part[: int(n)].tolist())) for part, n in zip(heard, lengths)]
 
     def agree(self, word: Any) -> Any:

@@ -194,7 +194,8 @@ class Training:
                 count = self.task.count(self.task.corpora.train, indexes, epoch)
                 return self.updater.update(self._pieces(indexes, epoch), count, step, rate)
             except torch.OutOfMemoryError:
-                if self.micro_batch_tokens == 1 or self.team.size > 1:  # the others would go on with the old pieces
+                # A team cannot agree on smaller ones: the others are joining gradients by now, and wait for this one.
+                if self.micro_batch_tokens == 1 or self.team.size > 1:
                     raise
                 self.optimizer.zero_grad(set_to_none=True)
                 self.micro_batch_tokens //= 2

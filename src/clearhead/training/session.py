@@ -30,6 +30,7 @@ from clearhead.text.tokenizer import TokenizerPair
 from clearhead.training.classification import Classification, count_ngrams
 from clearhead.training.distributed import Team
 from clearhead.training.language import HiddenToken, NextToken
+from clearhead.training.launch import note_begun
 from clearhead.training.loop import Training
 from clearhead.training.task import Task
 from clearhead.training.translation import Translation
@@ -72,14 +73,17 @@ def open_training(
     config = resolved(config)
     if team.leads:
         run = _run_folder(config, out, resume, overwrite, chosen.precision)
+        note_begun(out)
     said = team.agree(run.config.model_dump(mode="json", exclude_none=True) if team.leads else None)
     if not team.leads:
         run = replace(RunFolder.open(out, weights=False), config=make_config(said))
+        note_begun(out)  # where each process may be the first after a restart
     config = run.config
     if config.training.precision not in ("auto", chosen.precision):
         chosen = Device(chosen.name, config.training.precision, "as the run began")
     tokenizers = run.tokenizers()
     task = open_task(config, tokenizers, chosen, on_tokenised)
+    team.agree(None)  # each machine may tokenise for itself, and one be longer about it than gradients are waited for
     sizes = tokenizers.src.vocabulary_size, tokenizers.tgt.vocabulary_size
     model = build_model(config.model, *sizes, seed=config.training.seed)
     begun = any(run.checkpoints_path.glob("step-*"))  # then its own weights follow, and the givers may be gone
@@ -138,6 +142,10 @@ def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool, pre
         config = _with_labels(config, known=getattr(run.config.model, "labels", ()))
         if config.tokenizer != run.config.tokenizer and not config.training.init_from:  # those come with their own
             raise ConfigError("tokenizer-made", path=out)
+        before, now = (_held_out_by(each) for each in (run.config, config))
+        for key in now:
+            if before.get(key) != now[key]:
+                raise ConfigError("held-out-otherwise", key=key, path=out)
         config = config.model_copy(update={"tokenizer": run.config.tokenizer})
         begun_in = run.config.training.precision
         return replace(run, config=with_precision(config, precision if begun_in == "auto" else begun_in))
@@ -153,6 +161,19 @@ def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool, pre
     config = config.model_copy(update={"tokenizer": tokenizer})
     config = with_overrides(config, ())  # what does not go with these tokenizers is refused
     return RunFolder.create(out, config, tokenizers, overwrite)
+
+
+def _held_out_by(config: RunConfig) -> dict[str, object]:
+    """Return what decides which pairs are held out of training; {} where there are validation files.
+
+    A run that went on with others would be validated on what it has learnt by heart. Files may have moved.
+    """
+    data = config.data
+    if data.valid:
+        return {}
+    keys = ("holdout", "max_tokens", "max_ratio", "long_texts", "skip_bad_lines")
+    found: dict[str, object] = {f"data.{key}": getattr(data, key) for key in keys}
+    return {"training.seed": config.training.seed, "data.sources": len(data.sources), **found}
 
 
 def with_precision(config: RunConfig, precision: str) -> RunConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from clearhead.config import RunConfig
 from clearhead.data.corpus import Corpora
 from clearhead.data.order import micro_batches
 from clearhead.data.subwords import SubwordDropout
+from clearhead.errors import TrainingError
 from clearhead.text.subwords import parts_of_tokens
 from clearhead.text.tokenizer import TokenizerPair
 from clearhead.training.distributed import Team
@@ -65,7 +67,11 @@ def subword_dropouts(config: RunConfig, tokenizers: TokenizerPair) -> tuple[Subw
 
 @torch.inference_mode()
 def validation_loss(task: Task, model: nn.Module, team: Team) -> float:
-    """Return the plain loss per unit of the validation corpus, in nats."""
+    """Return the plain loss per unit of the validation corpus, in nats.
+
+    Raises:
+        TrainingError: it is not finite, the same in every process: what computes so can be used for nothing.
+    """
     loss_of, valid = task.loss(model, 0.0), task.corpora.valid
     total = count = 0.0
     pieces = micro_batches(np.arange(len(valid)), valid, VALIDATION_BATCH_TOKENS)
@@ -73,4 +79,6 @@ def validation_loss(task: Task, model: nn.Module, team: Team) -> float:
         total += float(loss_of(task.batch(valid, indexes, 0))[1])
         count += task.count(valid, indexes, 0)
     total, count = team.total(total, count)
+    if not math.isfinite(total):
+        raise TrainingError("validation-not-finite", loss=total)
     return total / count

@@ -15,6 +15,7 @@ from torch import nn
 
 from clearhead.config import TrainingConfig
 from clearhead.data.randomness import derive_seed
+from clearhead.errors import MachineError
 from clearhead.nn.dropout import drawing_from
 from clearhead.training.distributed import Engine, Team, whole_number
 
@@ -86,6 +87,10 @@ class Updater:
             tokens: target tokens of the whole batch, of all processes, by which the loss is divided.
             step: number of the update from 1; keys the dropout.
             rate: learning rate.
+
+        Raises:
+            torch.OutOfMemoryError: a GPU has no room for a piece; but for gradients everything is as it was.
+            MachineError: it has none for the optimizer's state.
         """
         pieces = list(pieces)
         shares = [pieces[worker :: len(self.replicas)] for worker in range(len(self.replicas))]
@@ -100,7 +105,10 @@ class Updater:
         if applied:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            self.optimizer.step()
+            try:
+                self.optimizer.step()
+            except torch.OutOfMemoryError as error:  # smaller pieces make no more room, and half of it is made
+                raise MachineError("no-room-for-moments") from error
         self.optimizer.zero_grad(set_to_none=True)
         return Outcome(loss, nll, tokens, norm, applied)
 
