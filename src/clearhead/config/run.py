@@ -73,7 +73,7 @@ class TrainingConfig(Section):
     average_last: NonNegative = 0
     """The run's weights are the mean of so many last checkpoints; 0: the best checkpoint by ``validate_metric``."""
     log_every: Positive = 50
-    """Steps between progress events."""
+    """Steps between progress events; the last one comes with the end."""
 
 
 class DecodingConfig(Section):
