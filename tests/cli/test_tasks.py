@@ -233,12 +233,14 @@ def test_a_language_model_is_trained_and_continues(corpus, monkeypatch, capfdbin
     assert "By prompt" in page and "40.0%" in page and "{text} {label}" in page
     assert run([*asked, "--format=text", "--limit=3"]) == 0 and run([*asked, "--format=markdown"]) == 0
     said = capfdbinary.readouterr().out.decode()
-    assert "3 texts of next" in said and "| 0 | 1 | 100.00% (" in said
+    assert "3 texts of next" in said and "| 0 | 1 | 100.00% (" in said and "%)  " in said
     for wrong, says in (
         (["--shots=4"], "--examples"),
         ([*shots, "--shots=6"], "5 examples"),
         (["--template={label}: {text}"], "{label}"),
         (["--label=no"], "--label no"),
+        (["--label=3=mi "], "words of its own"),
+        (["--label=3= "], "words of its own"),
         (["--text-column=5", "--header"], "columns"),
         (["--text-column=words"], "text, next"),
     ):

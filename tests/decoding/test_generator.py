@@ -109,7 +109,7 @@ def test_labels_are_ranked_by_the_likelihood_of_their_words(generator):
     assert found[0][1] >= found[1][1] and {label for label, _ in found} == {"tired", "cross"}
     bare = dict(generator.classify_by_prompt("the street", ["tired", "cross"], "{text} was {label}"))
     assert bare != pytest.approx(dict(found), abs=1e-3), "examples matter"
-    for template in ("{text}", "{label} {text}", "{label}"):
+    for template in ("{text}", "{label} {text}", "{label}", "{label} {text} {label}"):
         with pytest.raises(UsageError, match="label"):
             generator.classify_by_prompt("x", ["a"], template)
 

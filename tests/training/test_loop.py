@@ -73,6 +73,16 @@ def test_the_events_of_a_training(corpus):
     assert all((training.run.path / e.path).is_dir() for e in events if isinstance(e, Saved))
 
 
+@pytest.mark.parametrize(("every", "told"), [(5, [5, 10, 12]), (50, [12])])
+def test_progress_is_told_at_the_end_whatever_the_interval(corpus, every, told):
+    """Or a training shorter than the interval had no speed and no curve."""
+    each = [event for event in open_training(config(corpus), corpus / "each").events() if isinstance(event, Progress)]
+    training = open_training(config(corpus, f"training.log_every={every}"), corpus / "run")
+    found = [event for event in training.events() if isinstance(event, Progress)]
+    assert [event.step for event in found] == told
+    assert sum(event.tokens for event in found) == sum(event.tokens for event in each)
+
+
 @pytest.mark.parametrize(
     ("model", "stop_after"),
     [*((TRANSFORMER, step) for step in (1, 3, 5, 7, 10)), (RECURRENT, 5), (BAHDANAU, 7), (BATCH_NORM, 3)],

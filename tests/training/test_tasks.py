@@ -306,6 +306,27 @@ def test_a_translator_takes_an_encoder_and_a_decoder(pretrained):
         open_training(make_config(table), pretrained / "twice")
 
 
+def test_a_vector_of_another_vocabularys_token_is_not_taken(pretrained):
+    """The source's tokenizer is the first giver's and the target's the last one's, and so are the embeddings."""
+    (pretrained / "a").write_text("do re mi\n" * 100)
+    few = ["training.max_steps=1", "training.validate_every=1"]
+    other = config(pretrained, "language-model", {"kind": "decoder", **SMALL}, {"text": "chain.txt"}, *few)
+    list(open_training(other, pretrained / "other").events())
+    init = [str(pretrained / name) for name in ("language-model", "other")]
+    table = {
+        "data": {"root": str(pretrained), "sources": [{"src": "a", "tgt": "a"}]},
+        "model": {**SMALL_TRANSLATOR, "tie": "two-way"},
+        "training": {"init_from": init},
+    }
+    training = open_training(make_config(table), pretrained / "translator")
+    weights, givers = named_weights(training.model), [weights_of(path)["token_embedding.weight"] for path in init]
+    assert givers[0].shape == givers[1].shape and not torch.equal(*givers)
+    assert torch.equal(weights["src_embedding.weight"], givers[0])
+    assert torch.equal(weights["tgt_embedding.weight"], givers[1])
+    (_, first), _ = training.taken
+    assert first.left["tgt_embedding.weight"] == "another vocabulary"
+
+
 def test_a_translator_computes_what_its_giver_computes_and_says_where_it_does_not(pretrained):
     (pretrained / "a").write_text("do re mi\n" * 100)
     giver = config(
@@ -342,7 +363,7 @@ def test_a_translator_computes_what_its_giver_computes_and_says_where_it_does_no
         (TransformerConfig, {"scale_embedding": False, "embedding_norm": True}),
         (DecoderConfig, {"positions": "sinusoidal", "band": 3}),
         (RecurrentConfig, {"cell": "rnn", "direction": "forward", "attends": "before", "attention": "dot"}),
-        (ClassifierConfig, {"pooling": "mean", "pooler_activation": "relu"}),
+        (ClassifierConfig, {"labels": ("a", "b"), "pooling": "mean", "pooler_activation": "relu"}),
     ],
 )
 def test_every_setting_that_changes_what_weights_compute_is_said(kind, other):

@@ -41,7 +41,8 @@ def few_shot(
     from clearhead.config import TsvTexts
 
     words = dict(each.split("=", 1) for each in label if "=" in each)
-    if len(words) < 2 or len(words) < len(label) or not all(words.values()):
+    said = {each.strip() for each in words.values()}
+    if len(words) < 2 or len(said) < len(label) or not all(said):
         raise UsageError("bad-label-words", value=" ".join(f"--label {each}" for each in label))
     counts = sorted(set(shots or [0]))
     if examples is None and counts != [0]:

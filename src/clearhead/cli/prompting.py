@@ -129,9 +129,9 @@ def as_text(table: dict[str, Any]) -> list[str]:
     words = ", ".join(f"{label} as {said!r}" for label, said in table["words"].items())
     lines = [f"{table['run']}: {table['texts']:,} texts of {table['test']}, {words}, {table['template']!r}"]
     lines.append(f"  always the most frequent label: {table['most_frequent']:.2%}")
-    lines.append(f"  {'examples':>8}  {'draws':>5}  {'as it is':<26}against an empty text")
+    lines.append(f"  {'examples':>8}  {'draws':>5}  {'as it is':<29}against an empty text")
     for row in table["rows"]:
-        lines.append(f"  {row['shots']:>8}  {row['draws']:>5}  {_said(row['plain']):<26}{_said(row['against_empty'])}")
+        lines.append(f"  {row['shots']:>8}  {row['draws']:>5}  {_said(row['plain']):<29}{_said(row['against_empty'])}")
     return lines
 
 

@@ -20,7 +20,8 @@ class TrainingConfig(Section):
     """All randomness is a pure function of this, the purpose, and the step or pair."""
     init_from: tuple[str, ...] = ()
     """Run folders whose weights are taken where they fit, and whose tokenizers are used: an encoder for a classifier,
-    an encoder and a decoder for a translator. The first that has what fits gives it."""
+    an encoder and a decoder for a translator. The first that has what fits gives it; an embedding is one's own
+    vocabulary's."""
     freeze: tuple[str, ...] = ()
     """Weights that stay as they are, by patterns of their names ("body.*")."""
     max_steps: Positive = 20_000
@@ -72,7 +73,7 @@ class TrainingConfig(Section):
     average_last: NonNegative = 0
     """The run's weights are the mean of so many last checkpoints; 0: the best checkpoint by ``validate_metric``."""
     log_every: Positive = 50
-    """Steps between progress events."""
+    """Steps between progress events; the last one comes with the end."""
 
 
 class DecodingConfig(Section):

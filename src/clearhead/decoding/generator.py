@@ -191,7 +191,7 @@ class Generator:
         Raises:
             UsageError, CorpusError: as ``classify_by_prompt``.
         """
-        if template.count("{text}") != 1 or not template.endswith("{label}"):
+        if (template.count("{text}"), template.count("{label}")) != (1, 1) or not template.endswith("{label}"):
             raise UsageError("bad-template", template=template)
         before = template.removesuffix("{label}")
         shown = [before.replace("{text}", example) + label for example, label in examples]

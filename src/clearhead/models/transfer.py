@@ -28,9 +28,15 @@ RENAMED = (
 )
 """Of a weight's name here the beginning, and what that may be in the other model; the first that is there is taken."""
 
+TOKENS = {
+    "src": ("src_embedding.", "token_embedding.", "body.token_embedding.", "ngram_evidence."),
+    "tgt": ("tgt_embedding.", "output.", "output_bias"),
+}
+"""By the side whose vocabulary it is: how the names of weights begin that say something of each token."""
+
 SETTINGS = (
     "n_heads", "norm", "norm_epsilon", "activation", "positions", "scale_embedding", "embedding_norm", "residual",
-    "attention_scale", "causal_mask", "band", "cell", "direction", "attention", "attends", "pooling",
+    "attention_scale", "causal_mask", "band", "cell", "direction", "attention", "attends", "labels", "pooling",
     "pooler_activation",
 )  # fmt: skip
 """What of a config changes the function that weights stand for, and may leave their shapes as they are."""
@@ -56,11 +62,15 @@ class Taken:
         return said + (f"; computed otherwise than there: {unlike}" if unlike else "")
 
 
-def transfer(model: nn.Module, weights: Mapping[str, Tensor], given: Collection[str] = ()) -> Taken:
+def transfer(
+    model: nn.Module, weights: Mapping[str, Tensor], given: Collection[str] = (), strange: Collection[str] = ()
+) -> Taken:
     """Copy into ``model`` what of another model's ``weights`` fits; the rest of it stays as it is.
 
     given: names of weights that a former giver has filled; they are not asked for.
+    strange: sides, "src" or "tgt", whose vocabulary is not the other model's: its weights are about other tokens.
     """
+    about_others = tuple(name for side in strange for name in TOKENS[side])
     taken: dict[str, str] = {}
     left: dict[str, str] = {}
     with torch.no_grad():
@@ -70,7 +80,9 @@ def transfer(model: nn.Module, weights: Mapping[str, Tensor], given: Collection[
             names = [theirs + name.removeprefix(ours) for ours, theirs in RENAMED if name.startswith(ours)]
             there = [other for other in names if other in weights]
             fits = [other for other in there if weights[other].shape == weight.shape]
-            if fits:
+            if fits and name.startswith(about_others):
+                left[name] = "another vocabulary"
+            elif fits:
                 weight.copy_(weights[fits[0]])
                 taken[name] = fits[0]
             else:

@@ -105,9 +105,10 @@ class Training:
         """Train, and say what happens as it happens."""
         config = self.config.training
         yield self._started()
-        reason = self._out_of_patience() or self._spent()
+        over = self._spent()
+        reason = self._out_of_patience() or over
         if self.position.validation_due:
-            reason = yield from self._settle()
+            reason = yield from self._settle(over)
         batches = self._batches()
         while not reason:
             position, indexes = next(batches)
@@ -121,19 +122,20 @@ class Training:
                 self.since.add(outcome)
             else:
                 yield from self._skipped(position, indexes)
-            if step % config.log_every == 0 and self.since.steps:
+            over = self._spent()
+            if self.since.steps and (over or step % config.log_every == 0):
                 yield self._progress(self.since, rate)
                 self.since = Tally.begin()
-            reason = yield from self._settle()
+            reason = yield from self._settle(over)
         yield from self._finish(reason)
 
-    def _settle(self) -> Generator[Event, None, str]:
+    def _settle(self, over: str) -> Generator[Event, None, str]:
         """Validate and save where the step asks for it; return why the training ends here, "" where it goes on.
 
-        A stop does not wait for a validation: resuming makes up for it, so that nothing comes out otherwise.
+        over: which budget is spent, "" while there is some left. A stop does not wait for a validation: resuming makes
+        up for it, so that nothing comes out otherwise.
         """
         config, step = self.config.training, self.position.step
-        over = self._spent()
         due = self.position.validation_due or step % config.validate_every == 0 or bool(over)
         self.position = replace(self.position, validation_due=due)
         if due and not self._asked_to_stop():

@@ -92,7 +92,7 @@ def open_training(
     givers = () if begun else config.training.init_from
     taken: list[tuple[str, Taken]] = []
     for path in givers:
-        taken.append((path, _take(model, config, path, {name for _, former in taken for name in former.taken})))
+        taken.append((path, _take(model, run, path, {name for _, former in taken for name in former.taken})))
     _freeze(model, config.training.freeze)
     training = Training(run, task, model, chosen, should_stop, team)
     if team.leads and resume:  # only now: what does not go with the run has been refused, and left it as it was
@@ -101,14 +101,17 @@ def open_training(
     return training
 
 
-def _take(model: nn.Module, config: RunConfig, path: str, given: set[str]) -> Taken:
+def _take(model: nn.Module, run: RunFolder, path: str, given: set[str]) -> Taken:
     giver = RunFolder.open(path)
-    taken = transfer(model, giver.weights(), given)
+    ours, theirs = run.tokenizers(), giver.tokenizers()
+    pairs = {"src": (ours.src, theirs.src), "tgt": (ours.tgt, theirs.tgt)}
+    strange = [side for side, (our, their) in pairs.items() if our.fingerprint != their.fingerprint]
+    taken = transfer(model, giver.weights(), given, strange)
     weights = dict(model.named_parameters())
     if not any(weights[name].dim() > 1 for name in taken.taken):  # a bias may fit by chance
         name, why = next(iter(taken.left.items()), ("all", "taken from another run"))
         raise ConfigError("nothing-taken", path=path, example=f"{name} ({why})")
-    return replace(taken, unlike=unlike(config.model, giver.config.model))
+    return replace(taken, unlike=unlike(run.config.model, giver.config.model))
 
 
 def _freeze(model: nn.Module, patterns: tuple[str, ...]) -> None:
