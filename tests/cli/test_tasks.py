@@ -210,6 +210,7 @@ def test_a_language_model_is_trained_and_continues(corpus, monkeypatch, capfdbin
     folder = train(corpus, "lm", "language-model", 'text = "a.txt"', DECODER, 120, vocabulary_size=340)
     page = (folder / "report.html").read_text()
     assert "nats per token" in page and "BLEU and chrF" not in page and "Bits per byte" in page
+    assert "und → und" not in page
     capfdbinary.readouterr()
     assert run(["generate", str(folder), "do re"]) == 0
     assert capfdbinary.readouterr().out.decode() == " mi fa so\n"

@@ -74,7 +74,7 @@ def _header(title: str, history: History, config: dict[str, Any]) -> str:
     chip = both(state) if state in WORDS["en"] else escape(str(state))
     facts = [f'<span class="chip {kind}">{chip}</span>']
     languages = config.get("languages") or {}
-    if languages:
+    if languages and config.get("task", "translation") == "translation":
         facts.append(f"<span>{escape(str(languages.get('src')))} → {escape(str(languages.get('tgt')))}</span>")
     if history.started:
         machine = {name: history.started.get(name, "?") for name in ("precision", "device", "threads")}
