@@ -204,7 +204,7 @@ class _Generation:
         if return_full_text not in (True, False, None):
             key, problem = "return_full_text", "True or False"
             raise ConfigError("bad-value", where="pipeline", key=key, value=return_full_text, problem=problem)
-        front = True if return_full_text is None else return_full_text
+        front = return_full_text in (True, None)
         stop = () if stop is None else stop
         sampling = (self.generator.decoding.sampling or num_return_sequences > 1) if do_sample is None else do_sample
         if num_return_sequences > 1 and not sampling:
@@ -249,8 +249,8 @@ class _Classification:
                     logits = reader.model(ids, mask, segments)
                 log_probs[rows] += share * logits.double().log_softmax(dim=-1).cpu()
         probs = log_probs.softmax(dim=-1).numpy()
-        for row in np.flatnonzero(np.isnan(probs[:, 0])):
-            raise RunError("not-a-number", line=first + int(row))
+        if (bad := np.isnan(probs[:, 0])).any():
+            raise RunError("not-a-number", line=first + int(bad.argmax()))
         best = np.argsort(-probs, axis=1, kind="stable")[:, :top_k]
         return [
             [{"label": self.labels[label], "score": float(row[label])} for label in labels]

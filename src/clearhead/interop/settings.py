@@ -109,11 +109,11 @@ def expressing(config: ModelConfig) -> tuple[Family, Head]:
         heads = [head for head in family.heads if head.form == form]
         if not heads:
             continue
-        fixed = {**family.fixed, "ngram_evidence.longest": 0}
-        wanted = {"activation": tuple(ACTIVATIONS.values())} | {key: (value,) for key, value in fixed.items()}
+        wanted = {"activation": tuple(ACTIVATIONS.values())} | {key: (value,) for key, value in family.fixed.items()}
         wanted |= family.allowed
         if form == "classifier":
             wanted |= {"pooling": ("first",), "pooler": (True,), "pooler_activation": (family.pooler_activation,)}
+            wanted["ngram_evidence.longest"] = (0,)
         faults: list[ClearheadError] = [
             RunError("cannot-express", key=key, value=value, wanted=_or(dict.fromkeys(allowed)))
             for key, allowed in wanted.items()
