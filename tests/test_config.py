@@ -125,6 +125,17 @@ def test_an_unknown_key_inside_a_source():
     assert caught.value.fields["nearest"].endswith("weight")
 
 
+def test_a_missing_key_is_named_and_one_that_is_misspelt_is_not_called_missing():
+    for source, said in (
+        ({"src": "a"}, "config: data.sources.0.tgt is missing"),
+        ({"builtin": "starter"}, "config: data.sources.0.builtin = 'starter': Input should be 'starter-ko-en' or"),
+        ({"src": "a", "tgtt": "b"}, "unknown key 'data.sources.0.tgtt'; did you mean 'data.sources.0.tgt'"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            make_config({"data": {"sources": [source]}})
+        assert said in caught.value.message("en")
+
+
 @pytest.mark.parametrize(
     ("setting", "key"),
     [

@@ -210,6 +210,28 @@ def test_a_training_that_cannot_go_on_does_not_end_the_others(compared, corpus, 
     assert "step 3" in (out / "report.md").read_text("utf-8")
 
 
+def test_two_processes_train_a_comparison_and_neither_loses_what_the_other_notes(tmp_path):
+    (tmp_path / "state.json").write_text('{"failed": {"a": "old"}, "penalties": {}, "test": {"c": "3"}}')
+    ours, theirs = (State.read(tmp_path / "state.json") for _ in range(2))
+    ours.test["a"] = "1"
+    theirs.penalties["b"] = {"bleu": {"1.0": 2.0}}
+    del ours.failed["a"]
+    ours.note("a")
+    theirs.note("b")
+    assert theirs == State.read(ours.path) == State(ours.path, {}, {"b": {"bleu": {"1.0": 2.0}}}, {"a": "1", "c": "3"})
+    theirs.forget("a")
+    assert State.read(ours.path).test == {"c": "3"}
+
+
+def test_a_model_that_is_replaced_leaves_the_others_figures(compared, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    shutil.copytree(compared[0], out)
+    done = []
+    monkeypatch.setattr(comparing, "evaluate_run", lambda run, *_: done.append(run.name))
+    assert run(["compare", compared[1], "--out", str(out), "--overwrite", "--threads=1", "--only=full"]) == 0
+    assert done == ["full"] and all("scores" in each for each in report_of(out)["runs"] if each["name"] != "full")
+
+
 def states_of(out):
     return {each["name"]: each["state"] for each in report_of(out)["runs"]}
 
@@ -345,7 +367,11 @@ GOOD = {"set": "ladder", "budget": {"steps": 5}, "test": {"src": "a", "ref": "b"
         ({"training": {"max_step": 3}}, "unknown key 'training.max_step'"),
         ({"kinds": {"encoder": {}}}, "kinds.encoder"),
         ({"set": None, "models": []}, "base = '': no model"),
-        ({"test": {"src": "a"}}, "test.ref"),
+        ({"test": {"src": "a"}}, "c.toml: test.ref is missing"),
+        ({"test": {"src": "a", "reff": "b"}}, "unknown key 'test.reff'; did you mean 'test.ref'"),
+        ({"test": {"builtin": "starter"}}, "test.builtin = 'starter': Input should be 'starter-ko-en' or"),
+        ({"test": {"builtin": "starter-ko-en", "splt": "test"}}, "did you mean 'test.split'"),
+        ({"test": 3}, "test = 3"),
         ({"data": {"root": "$NO_SUCH_VARIABLE"}}, "NO_SUCH_VARIABLE"),
     ],
 )

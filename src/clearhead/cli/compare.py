@@ -39,11 +39,12 @@ def compare(
             raise UsageError("no-such-model", name=name, names=", ".join(plan.models))
     out = out or Path("runs") / Path(file).stem
     tests = comparing.read_tests(plan)
-    state = comparing.open_folder(out, resume, overwrite)
+    chosen = [entry for entry in plan.entries if not only or entry.model in only]
+    named = [plan.folder(entry) for entry in chosen] if only else []
+    state = comparing.open_folder(out, resume, overwrite, named)
     again = f"clearhead compare {file} --resume --out {out}{f' --data-root {data_root}' if data_root else ''}"
     how = {"resume": resume, "overwrite": overwrite, "device": device, "threads": threads, "again": again}
     train = comparing.train_apart if plan.comparison.budget.minutes else comparing.train
-    chosen = [entry for entry in plan.entries if not only or entry.model in only]
     try:
         for entry in chosen:
             code = train(plan, entry, out / plan.folder(entry), state, **how)

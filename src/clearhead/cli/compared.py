@@ -16,6 +16,7 @@ from clearhead.reporting.comparison import comparison_page
 from clearhead.reporting.comparison_text import comparison_markdown
 from clearhead.reporting.history import History, number
 from clearhead.reporting.parts import write_page
+from clearhead.runs.files import one_at_a_time
 from clearhead.runs.folder import LOG
 from clearhead.runs.log import read_log
 from clearhead.version import __version__
@@ -32,11 +33,13 @@ def write_reports(plan: Plan, out: Path, tests: TestSet, state: State) -> dict[s
         RunError: a log is not one of ours.
         MachineError: they cannot be written.
     """
-    table = gather(plan, out, tests, state)
     language = locale_language()
-    write_page(out / f"{REPORT}.json", as_json(table))
-    write_page(out / f"{REPORT}.md", comparison_markdown(table, language))
-    write_page(out / f"{REPORT}.html", comparison_page(table, language))
+    with one_at_a_time(out):
+        state.read_again()
+        table = gather(plan, out, tests, state)
+        write_page(out / f"{REPORT}.json", as_json(table))
+        write_page(out / f"{REPORT}.md", comparison_markdown(table, language))
+        write_page(out / f"{REPORT}.html", comparison_page(table, language))
     return table
 
 

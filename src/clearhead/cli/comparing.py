@@ -20,13 +20,14 @@ from clearhead.config import BuiltIn, RunConfig, expand_root, resolved
 from clearhead.decoding.translator import Translator
 from clearhead.errors import ClearheadError, ConfigError, RunError, TrainingError, UsageError
 from clearhead.evaluation.scores import validation_scores
-from clearhead.runs.files import make_folder, read_json, replace_file
+from clearhead.runs.files import make_folder, one_at_a_time, read_json, replace_file
 from clearhead.runs.folder import MODEL, RUN, RunFolder, cut_off
 from clearhead.runs.log import read_log
 from clearhead.text.corpus import LostPairs, read_pairs
 from clearhead.training.session import with_precision
 
 STATE = "state.json"
+OF_STATE = ("failed", "penalties", "test")
 DONE = ("max-steps", "max-minutes", "patience")
 OF_NO_ACCOUNT = ("format", "clearhead", "data.root", "training.max_steps", "training.max_minutes")
 """What may differ between a run and its config without its being another model: who wrote it, where, how long."""
@@ -50,7 +51,7 @@ class TestSet:
 
 @dataclass
 class State:
-    """What of a comparison no run folder tells; by the runs' names.
+    """What of a comparison no run folder tells; by the runs' names. Several processes may train at once (``--only``).
 
     failed: why a training could not go on, or its model could not translate.
     penalties: BLEU on validation text by length penalty, with the sha256 of the weights ("weights_sha256").
@@ -72,25 +73,40 @@ class State:
         if not path.exists():
             return cls(path)
         table = read_json(path)
-        names = ("failed", "penalties", "test")
-        if not (isinstance(table, dict) and all(isinstance(table.get(name), dict) for name in names)):
+        if not (isinstance(table, dict) and all(isinstance(table.get(name), dict) for name in OF_STATE)):
             raise RunError("file-foreign", name=path.name)
-        return cls(path, *(table[name] for name in names))
+        return cls(path, *(table[name] for name in OF_STATE))
 
     def read_again(self) -> None:
-        """Take over what another process has written meanwhile."""
+        """Take over what other processes have written meanwhile."""
         found = State.read(self.path)
         self.failed, self.penalties, self.test = found.failed, found.penalties, found.test
 
+    def note(self, run: str) -> None:
+        """Write what there is of ``run`` now, and take over what others have written of theirs."""
+        with one_at_a_time(self.path.parent):
+            mine = {name: getattr(self, name).get(run) for name in OF_STATE}
+            self.read_again()
+            for name, value in mine.items():
+                getattr(self, name).pop(run, None)
+                if value is not None:
+                    getattr(self, name)[run] = value
+            self.write()
+
+    def forget(self, run: str) -> None:
+        """Have nothing of ``run`` any more."""
+        for name in OF_STATE:
+            getattr(self, name).pop(run, None)
+        self.note(run)
+
     def write(self) -> None:
         """Write it; a kill leaves the old one or the new one."""
-        table = {"failed": self.failed, "penalties": self.penalties, "test": self.test}
-        content = json.dumps(table, ensure_ascii=False, indent=2).encode() + b"\n"
-        replace_file(self.path, [content], len(content))
+        content = json.dumps({name: getattr(self, name) for name in OF_STATE}, ensure_ascii=False, indent=2).encode()
+        replace_file(self.path, [content, b"\n"], len(content) + 1)
 
 
-def open_folder(out: Path, resume: bool, overwrite: bool) -> State:
-    """Make the comparison's folder, or go on in it.
+def open_folder(out: Path, resume: bool, overwrite: bool, only: Sequence[str]) -> State:
+    """Make the comparison's folder, or go on in it; ``overwrite`` forgets the runs in ``only``, all if it is empty.
 
     Raises:
         UsageError: a comparison is there, and nobody said what is to become of it; or something else is there.
@@ -103,8 +119,12 @@ def open_folder(out: Path, resume: bool, overwrite: bool) -> State:
     if there and not (resume or overwrite):
         raise UsageError("comparison-exists", path=out)
     make_folder(out)
-    state = State.read(out / STATE) if resume else State(out / STATE)
-    state.write()
+    state = State(out / STATE)
+    if not there or (overwrite and not only):
+        state.write()
+    state.read_again()
+    for run in only if overwrite else ():
+        state.forget(run)
     return state
 
 
@@ -154,9 +174,7 @@ def train_apart(plan: Plan, entry: Entry, run: Path, state: State, **how: Any) -
 
     What several models leave of it, in pieces, costs the next one five to ten per cent of its speed.
     """
-    code = in_own_process(partial(train, plan, entry, run, state, **how), run.name)
-    state.read_again()
-    return code
+    return in_own_process(partial(train, plan, entry, run, state, **how), run.name)
 
 
 def _go_on_without(run: Path, state: State, error: ClearheadError) -> None:
@@ -165,7 +183,7 @@ def _go_on_without(run: Path, state: State, error: ClearheadError) -> None:
         raise error
     state.failed[run.name] = error.message("en")
     state.test.pop(run.name, None)  # what former weights have translated is not this model's any more
-    state.write()
+    state.note(run.name)
     print(f"{run.name}: {error.message()}; the others go on without it", file=sys.stderr)
 
 
@@ -215,7 +233,7 @@ def _evaluate(plan: Plan, entry: Entry, run: Path, tests: TestSet, state: State,
     print(f"{run.name}: translating {len(tests.sources):,} test sentences", file=sys.stderr)
     evaluate_run(run, tests.name, tests.sources, tests.references, [], device)
     state.test[run.name] = tests.sha256
-    state.write()
+    state.note(run.name)
 
 
 def _choose_penalty(plan: Plan, entry: Entry, folder: RunFolder, sha256: str, state: State, device: str) -> RunFolder:
@@ -229,7 +247,7 @@ def _choose_penalty(plan: Plan, entry: Entry, folder: RunFolder, sha256: str, st
         for penalty in penalties:
             tried["bleu"][penalty] = _validation_bleu(entry.config, run, float(penalty), device)
         state.penalties[run.name] = tried
-        state.write()
+        state.note(run.name)
     best = max(penalties, key=lambda penalty: tried["bleu"][penalty])
     decoding = folder.config.decoding.model_copy(update={"length_penalty": float(best)})
     if decoding == folder.config.decoding:

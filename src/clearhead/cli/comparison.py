@@ -7,10 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from clearhead.cli.recipe import find_recipe
-from clearhead.config import BuiltIn, NonNegative, Positive, RunConfig, Section, expand_root, make_config, read_toml
+from clearhead.config import (
+    BuiltIn,
+    NonNegative,
+    Positive,
+    RunConfig,
+    Section,
+    expand_root,
+    first_fault,
+    make_config,
+    read_toml,
+)
 from clearhead.errors import ConfigError
 
 Table = dict[str, Any]
@@ -91,6 +101,13 @@ class FilePair(Section):
     """Path of the reference translations, relative to ``data.root``."""
 
 
+TESTS: dict[object, type[Section]] = {"files": FilePair, "builtin": BuiltIn}
+
+
+def _test_kind(value: object) -> str:
+    return "builtin" if isinstance(value, (dict, BuiltIn)) and "builtin" in dict(value) else "files"
+
+
 class Comparison(Shared):
     """A comparison, whole. What stands beside it in the file are tables of a recipe that all models share."""
 
@@ -102,7 +119,10 @@ class Comparison(Shared):
     """Each model is trained once with each."""
     budget: Budget
     """How long each model is trained."""
-    test: FilePair | BuiltIn
+    test: Annotated[
+        Annotated[FilePair, Tag("files")] | Annotated[BuiltIn, Tag("builtin")],
+        Discriminator(_test_kind),
+    ]
     """What is translated once, when all models are trained."""
     length_penalties: tuple[Annotated[float, Field(ge=0.0)], ...] = ()
     """Of these each model gets the one with the best BLEU on ``data.valid``; empty: ``decoding.length_penalty``."""
@@ -207,21 +227,23 @@ def _laid_over(model: Model, more: Model) -> Model:
 
 
 def _as_config_error(error: ValidationError, where: str) -> ConfigError:
-    first = error.errors(include_url=False)[0]
-    place = [part for part in first["loc"] if part not in ("FilePair", "BuiltIn")]
+    first = first_fault(error)
+    place = [part for last, part in zip(("", *first["loc"]), first["loc"]) if not (last == "test" and part in TESTS)]
     key = ".".join(map(str, place)) or "comparison"
     if first["type"] == "extra_forbidden":
-        names = list((Comparison if len(place) == 1 else _section(place)).model_fields)
+        names = list(_section(first["loc"]).model_fields)
         nearest = difflib.get_close_matches(str(place[-1]), names, n=1, cutoff=0.0)[0]
         return ConfigError("unknown-key", where=where, key=key, nearest=".".join(map(str, [*place[:-1], nearest])))
+    if first["type"] == "missing":
+        return ConfigError("missing-key", where=where, key=key)
     value = "..." if isinstance(first["input"], Mapping) else first["input"]
     problem = first["msg"].removeprefix("Value error, ")
     return ConfigError("bad-value", where=where, key=key, value=value, problem=problem)
 
 
-def _section(place: list[int | str]) -> type[Section]:
-    sections: dict[object, type[Section]] = {"budget": Budget, "test": FilePair, "kinds": Shared, "models": Model}
-    return sections.get(place[0], Comparison)
+def _section(place: tuple[int | str, ...]) -> type[Section]:
+    sections: dict[object, type[Section]] = {"budget": Budget, "kinds": Shared, "models": Model, **TESTS}
+    return next((sections[part] for part in reversed(place[:-1]) if part in sections), Comparison)
 
 
 def differences(config: RunConfig, other: RunConfig) -> dict[str, tuple[Any, Any]]:

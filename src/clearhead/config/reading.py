@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from clearhead.config.data import SOURCES
 from clearhead.config.models import ALL_PRESETS, MODELS, RECURRENT_PRESETS
@@ -148,12 +149,19 @@ def _with_preset(table: dict[str, Any], where: str, key: str = "model") -> dict[
     return {**table, key.rpartition(".")[2]: _with_preset(rest, where, f"{key}.body")}
 
 
+def first_fault(error: ValidationError) -> ErrorDetails:
+    """Return the fault to tell of: an unknown key, if there is one, since it may be what a missing one is meant by."""
+    return min(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden")
+
+
 def _as_config_error(error: ValidationError, where: str) -> ConfigError:
-    first = error.errors(include_url=False)[0]
+    first = first_fault(error)
     place = _place(first["loc"])
     key = ".".join(place) or "config"
     if first["type"] == "extra_forbidden":
         return ConfigError("unknown-key", where=where, key=key, nearest=_nearest(first["loc"]))
+    if first["type"] == "missing":
+        return ConfigError("missing-key", where=where, key=key)
     if first["type"] == "union_tag_invalid":
         kinds = re.findall(r"'([^']+)'", first["ctx"]["expected_tags"])
         problem, value = _one_of(first["ctx"]["tag"], kinds), first["ctx"]["tag"]
@@ -170,10 +178,11 @@ def _place(loc: tuple[int | str, ...]) -> list[str]:
     """Return the keys on the way to a place, without the names of the kinds that pydantic puts between them."""
     kinds: dict[str, Collection[object]] = {"sources": SOURCES, "valid": SOURCES, "model": MODELS, "body": MODELS}
     found: list[str] = []
+    last = ""
     for part in loc:
-        last = next((key for key in reversed(found) if not key.isdigit()), "")
         if part not in kinds.get(last, ()):
             found.append(str(part))
+        last = last if isinstance(part, int) else part
     return found
 
 

@@ -99,6 +99,23 @@ def hold_folder(path: Path) -> Iterator[None]:
             path.rmdir()
 
 
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait until no other process is within this for ``folder``. (Windows has no such lock, and nothing waits.)"""
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def sync_folder(path: Path) -> None:
     """Make a folder's names durable. (Windows has no such call and needs none.)"""
     if os.name == "posix":
