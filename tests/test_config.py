@@ -129,10 +129,18 @@ def test_a_missing_key_is_named_and_one_that_is_misspelt_is_not_called_missing()
     for source, said in (
         ({"src": "a"}, "config: data.sources.0.tgt is missing"),
         ({"builtin": "starter"}, "config: data.sources.0.builtin = 'starter': Input should be 'starter-ko-en' or"),
+        (3, "config: data.sources.0 = 3: Input should be a table"),
         ({"src": "a", "tgtt": "b"}, "unknown key 'data.sources.0.tgtt'; did you mean 'data.sources.0.tgt'"),
     ):
         with pytest.raises(ConfigError) as caught:
             make_config({"data": {"sources": [source]}})
+        assert said in caught.value.message("en")
+    for section, said in (
+        ({"model": 3}, "config: model = 3: Input should be a table"),
+        ({"training": {"init_from": "runs/a"}}, "training.init_from = 'runs/a': Input should be a list"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            make_config(section)
         assert said in caught.value.message("en")
 
 
@@ -198,3 +206,20 @@ def test_the_callers_table_stays_as_it_was():
     table = {"training": {"max_steps": 3}}
     assert make_config(table, ["training.max_steps=4", "model.d_model=16"]).training.max_steps == 4
     assert table == {"training": {"max_steps": 3}}
+
+
+@pytest.mark.parametrize(
+    ("task", "kind"),
+    [
+        ("translation", "transformer"), ("classification", "classifier"), ("masked-language-model", "encoder"),
+        ("language-model", "decoder"),
+    ],
+)  # fmt: skip
+def test_a_model_that_names_no_kind_is_of_that_of_its_task(task, kind):
+    assert make_config({"task": task}).model.kind == kind
+    width = "body.d_model" if kind == "classifier" else "d_model"
+    config = make_config({"task": task, "model": {"dropout": 0.25}}, [f"model.{width}=768"])
+    assert config.model.kind == kind and config.model.dropout == 0.25 and "768" in config.model.model_dump_json()
+    assert config == make_config(config.model_dump(exclude_none=True))
+    with pytest.raises(ConfigError, match=r"^config: task = .* needs model.kind = "):
+        make_config({"task": task, "model": {"kind": "encoder" if kind != "encoder" else "decoder"}})

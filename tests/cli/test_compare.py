@@ -351,7 +351,7 @@ GOOD = {"set": "ladder", "budget": {"steps": 5}, "test": {"src": "a", "ref": "b"
     [
         ({"sett": "ladder"}, "unknown key 'sett'; did you mean 'set'"),
         ({"set": "lader"}, "set = 'lader'"),
-        ({"budget": {}}, "budget = '...': name steps or minutes"),
+        ({"budget": {}}, "c.toml: budget: name steps or minutes"),
         ({"budget": {"steps": 3, "minutes": 2}}, "name steps or minutes"),
         ({"budget": {"minute": 3}}, "unknown key 'budget.minute'; did you mean 'budget.minutes'"),
         ({"budget": {"minutes": -1}}, "budget.minutes = -1"),

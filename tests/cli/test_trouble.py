@@ -100,3 +100,34 @@ def test_a_run_whose_making_was_cut_off_is_begun_by_resume(trained, corpus, tmp_
     shutil.copy(trained / "run.toml", out)
     assert run([*train_arguments(corpus, out, steps=3), "--resume"]) == 0
     assert events(out)[-1]["step"] == 3
+
+
+WRONG = [
+    (["--set=training.freeze=['encodr.*']"], "no weight is called 'encodr.*'"),
+    (["--valid-src=missing.en", "--valid-tgt=missing.ko"], "missing.en: cannot be read"),
+    (["--set=training.init_from=['missing']"], "missing: no such run folder"),
+]
+
+
+@pytest.mark.parametrize(("flags", "said"), WRONG)
+def test_a_mistake_found_late_takes_no_run_away_and_leaves_none(
+    trained, corpus, tmp_path, capsys, train_arguments, flags, said
+):
+    out = tmp_path / "run"
+    for _ in range(2):  # so the mended command needs no --overwrite
+        assert run([*train_arguments(corpus, out, steps=3), *flags]) in (2, 3, 4)
+        assert said in capsys.readouterr().err and not out.exists()
+    shutil.copytree(trained, out)
+    before = sorted((path, path.read_bytes()) for path in out.rglob("*") if path.is_file())
+    assert run([*train_arguments(corpus, out, "--overwrite", steps=3), *flags]) in (2, 3, 4)
+    assert said in capsys.readouterr().err
+    assert sorted((path, path.read_bytes()) for path in out.rglob("*") if path.is_file()) == before
+
+
+def test_a_run_may_begin_from_the_one_that_it_replaces(trained, corpus, tmp_path, capsys, train_arguments):
+    out = tmp_path / "run"
+    shutil.copytree(trained, out)
+    assert run([*train_arguments(corpus, out, "--overwrite", steps=3), f"--set=training.init_from=['{out}']"]) == 0
+    said = capsys.readouterr().err
+    assert f"from {out}: " in said and "the learning rate does not come to its peak" in said
+    assert events(out)[-1]["step"] == 3

@@ -264,7 +264,7 @@ def test_a_manifest_that_is_none(whole, content, code):
     ("format = 1\nmodel = 3", "bad-value"), ("format = 1\nlearning = 3", "unknown-key"),
     ("format = 1\nx = " + "[" * 100_000, "bad-toml"), ("format = " + "9" * 5000, "bad-toml"),
     ("format = 1\n[data]\nsources = 3", "bad-value"),
-    ("format = 1\n[data]\nsources = [{}]", "bad-value"),
+    ("format = 1\n[data]\nsources = [{}]", "missing-key"),
 ])  # fmt: skip
 def test_a_run_toml_that_is_none(whole, content, code):
     (whole / "run.toml").write_text(content)

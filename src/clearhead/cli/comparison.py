@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
@@ -17,6 +16,7 @@ from clearhead.config import (
     RunConfig,
     Section,
     expand_root,
+    fault_as_error,
     first_fault,
     make_config,
     read_toml,
@@ -228,17 +228,13 @@ def _laid_over(model: Model, more: Model) -> Model:
 
 def _as_config_error(error: ValidationError, where: str) -> ConfigError:
     first = first_fault(error)
-    place = [part for last, part in zip(("", *first["loc"]), first["loc"]) if not (last == "test" and part in TESTS)]
-    key = ".".join(map(str, place)) or "comparison"
+    steps = zip(("", *first["loc"]), first["loc"])
+    place = [str(part) for last, part in steps if not (last == "test" and part in TESTS)]
     if first["type"] == "extra_forbidden":
         names = list(_section(first["loc"]).model_fields)
-        nearest = difflib.get_close_matches(str(place[-1]), names, n=1, cutoff=0.0)[0]
-        return ConfigError("unknown-key", where=where, key=key, nearest=".".join(map(str, [*place[:-1], nearest])))
-    if first["type"] == "missing":
-        return ConfigError("missing-key", where=where, key=key)
-    value = "..." if isinstance(first["input"], Mapping) else first["input"]
-    problem = first["msg"].removeprefix("Value error, ")
-    return ConfigError("bad-value", where=where, key=key, value=value, problem=problem)
+        nearest = difflib.get_close_matches(place[-1], names, n=1, cutoff=0.0)[0]
+        return ConfigError("unknown-key", where=where, key=".".join(place), nearest=".".join([*place[:-1], nearest]))
+    return fault_as_error(first, where, place)
 
 
 def _section(place: tuple[int | str, ...]) -> type[Section]:

@@ -92,9 +92,11 @@ def lines(event: Event, validations: int = 0) -> list[str]:
     """Return what there is to say about ``event``, in lines; each of the ``validations`` shows another sample."""
     match event:
         case Started():
+            frozen = f", {event.frozen:,} of them frozen" if event.frozen else ""
             return [
-                f"{event.parameters:,} parameters; {event.train_pairs:,} training and {event.valid_pairs:,} validation "
-                f"pairs; {_machinery(event)}; from step {event.step} to {event.max_steps}{_minutes(event)}"
+                f"{event.parameters:,} parameters{frozen}; {event.train_pairs:,} training and "
+                f"{event.valid_pairs:,} validation pairs; {_machinery(event)}; "
+                f"from step {event.step} to {event.max_steps}{_minutes(event)}"
             ]
         case Progress():
             return [f"step {event.step}  epoch {event.epoch}  {numbers(event)}"]

@@ -169,6 +169,12 @@ def opening_lines(training: Training) -> list[str]:
         lines.append(f"cut to {limit} tokens (data.max_tokens): {corpora.train.cut:,} training texts")
     lines += [f"not used: {fault}" for fault in training.damaged]
     lines += [f"from {path}: {taken.line()}" for path, taken in training.taken]
+    steps = training.config.training
+    if steps.warmup_steps >= steps.max_steps:
+        lines.append(
+            f"training.warmup_steps = {steps.warmup_steps:,}, max_steps = {steps.max_steps:,}: "
+            "the learning rate does not come to its peak"
+        )
     lines.append(f"{device.precision} on {device.name}: {device.reason}; {training.kernels}")
     return lines
 

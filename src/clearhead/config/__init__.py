@@ -48,6 +48,7 @@ from clearhead.config.reading import (
     changed,
     check_long_texts,
     expand_root,
+    fault_as_error,
     first_fault,
     make_config,
     read_config,

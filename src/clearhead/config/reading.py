@@ -15,8 +15,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from clearhead.config.data import SOURCES
-from clearhead.config.models import ALL_PRESETS, MODELS, RECURRENT_PRESETS
-from clearhead.config.run import RunConfig
+from clearhead.config.models import ALL_PRESETS, MODELS, RECURRENT_PRESETS, EncoderConfig
+from clearhead.config.run import TASKS, RunConfig
 from clearhead.config.section import Section
 from clearhead.errors import ConfigError, RunError
 
@@ -60,7 +60,7 @@ def make_config(table: dict[str, Any], overrides: list[str] | tuple[str, ...] = 
     table = copy.deepcopy(table)  # the caller's stays as it is
     for override in overrides:
         _apply(table, override)
-    table = _with_preset(table, where)
+    table = _with_kind(_with_preset(table, where))
     try:
         return RunConfig.model_validate(table)
     except ValidationError as error:
@@ -149,29 +149,53 @@ def _with_preset(table: dict[str, Any], where: str, key: str = "model") -> dict[
     return {**table, key.rpartition(".")[2]: _with_preset(rest, where, f"{key}.body")}
 
 
+def _with_kind(table: dict[str, Any]) -> dict[str, Any]:
+    """Return ``table`` with the kind of model that its task is learnt by, where it names none; a classifier's body is
+    an encoder."""
+    task, model = table.get("task"), table.get("model", {})
+    if not (isinstance(task, str) and task in TASKS and isinstance(model, dict)):
+        return table
+    model = {"kind": TASKS[task][0][0], **model}
+    if isinstance(body := model.get("body"), dict):
+        model["body"] = {"kind": EncoderConfig().kind, **body}
+    return {**table, "model": model}
+
+
 def first_fault(error: ValidationError) -> ErrorDetails:
     """Return the fault to tell of: an unknown key, if there is one, since it may be what a missing one is meant by."""
     return min(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden")
 
 
+IN_TOML = {"tuple_type": "Input should be a list: [..., ...]"} | dict.fromkeys(
+    ("dict_type", "model_type", "model_attributes_type"), "Input should be a table"
+)
+"""What Python's types, of which pydantic speaks, are called in a recipe."""
+
+
+def fault_as_error(fault: ErrorDetails, where: str, place: list[str]) -> ConfigError:
+    """Return what is wrong at ``place``, the keys on the way to it, unless it is that nobody knows the last of them."""
+    key = ".".join(place)
+    problem = IN_TOML.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "missing":
+        return ConfigError("missing-key", where=where, key=key)
+    if isinstance(fault["input"], (dict, BaseModel)):  # of several values, or of a table's own kind
+        return ConfigError("bad-section", where=f"{where}: {key}" if key else where, problem=problem)
+    return ConfigError("bad-value", where=where, key=key, value=fault["input"], problem=problem)
+
+
 def _as_config_error(error: ValidationError, where: str) -> ConfigError:
     first = first_fault(error)
     place = _place(first["loc"])
-    key = ".".join(place) or "config"
     if first["type"] == "extra_forbidden":
-        return ConfigError("unknown-key", where=where, key=key, nearest=_nearest(first["loc"]))
-    if first["type"] == "missing":
-        return ConfigError("missing-key", where=where, key=key)
+        return ConfigError("unknown-key", where=where, key=".".join(place), nearest=_nearest(first["loc"]))
+    if first["type"] == "union_tag_invalid" and not isinstance(first["input"], (dict, BaseModel)):
+        value, problem = first["input"], IN_TOML["dict_type"]
+        return ConfigError("bad-value", where=where, key=".".join(place), value=value, problem=problem)
     if first["type"] == "union_tag_invalid":
         kinds = re.findall(r"'([^']+)'", first["ctx"]["expected_tags"])
-        problem, value = _one_of(first["ctx"]["tag"], kinds), first["ctx"]["tag"]
-        return ConfigError("bad-value", where=where, key=f"{key}.kind", value=value, problem=problem)
-    message = first["msg"].removeprefix("Value error, ")
-    return ConfigError("bad-value", where=where, key=key, value=_shown(first["input"]), problem=message)
-
-
-def _shown(value: Any) -> Any:
-    return "..." if isinstance(value, (dict, BaseModel)) else value
+        key, value = ".".join([*place, "kind"]), first["ctx"]["tag"]
+        return ConfigError("bad-value", where=where, key=key, value=value, problem=_one_of(value, kinds))
+    return fault_as_error(first, where, place)
 
 
 def _place(loc: tuple[int | str, ...]) -> list[str]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -289,7 +289,11 @@ def _tokenizer_names(config: RunConfig) -> tuple[str, ...]:
 
 
 def _read_tokenizers(path: Path, config: RunConfig) -> TokenizerPair:
-    texts = [read_text(path / name) for name in _tokenizer_names(config)]
+    return tokenizers_from([read_text(path / name) for name in _tokenizer_names(config)], config)
+
+
+def tokenizers_from(texts: Sequence[str], config: RunConfig) -> TokenizerPair:
+    """Return the tokenizers that ``texts`` are the JSON of: one for both sides, or the source's and the target's."""
     kind = ForeignTokenizer if config.tokenizer.kind == "imported" else Tokenizer
     read = [kind.from_json(text, config.tokenizer.decoder_start) for text in texts]
     return TokenizerPair(read[0], read[-1])

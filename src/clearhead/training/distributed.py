@@ -103,8 +103,23 @@ class Team:
         return [json.loads(bytes(part[: int(n)].tolist())) for part, n in zip(heard, lengths)]
 
     def agree(self, word: Any) -> Any:
-        """Return what the first process says: all go on with the same word. Nobody returns before all have come."""
-        return self.gather(word)[0]
+        """Return what the first process says: all go on with the same word. Nobody returns before all have come.
+
+        word: JSON's own types.
+        """
+        if self.size == 1:
+            return word
+        said = json.dumps(word).encode() if self.leads else b""
+        length = torch.tensor([len(said)])
+        dist.broadcast(length, 0, group=_patient)
+        heard = (
+            torch.frombuffer(bytearray(said), dtype=torch.uint8)
+            if said
+            else torch.empty(int(length), dtype=torch.uint8)
+        )
+        dist.broadcast(heard, 0, group=_patient)
+        dist.barrier(group=_patient)
+        return json.loads(bytes(heard.tolist()))
 
 
 def shared_by_this_start(store: dist.Store, rank: int, size: int) -> dist.Store:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Started:
-    """Training begins, or goes on at ``step`` after a resume."""
+    """Training begins, or goes on at ``step`` after a resume.
+
+    parameters: of the whole model; frozen: how many of them stay as they are.
+    """
 
     step: int
     max_steps: int
@@ -20,6 +23,7 @@ class Started:
     processes: int = 1
     micro_batch_tokens: int = 0
     max_minutes: float = 0.0
+    frozen: int = 0
 
 
 @dataclass(frozen=True)

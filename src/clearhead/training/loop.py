@@ -241,10 +241,11 @@ class Training:
     # --- events
 
     def _started(self) -> Started:
+        weights = list(self.model.parameters())
         return Started(
             step=self.position.step,
             max_steps=self.config.training.max_steps,
-            parameters=sum(weight.numel() for weight in self.updater.weights),
+            parameters=sum(weight.numel() for weight in weights),
             train_pairs=len(self.task.corpora.train),
             valid_pairs=len(self.task.corpora.valid),
             precision=self.device.precision,
@@ -253,6 +254,7 @@ class Training:
             processes=self.team.size,
             micro_batch_tokens=self.micro_batch_tokens,
             max_minutes=self.config.training.max_minutes,
+            frozen=sum(weight.numel() for weight in weights if not weight.requires_grad),
         )
 
     def _progress(self, since: Tally, rate: float) -> Progress:

@@ -24,7 +24,7 @@ from clearhead.errors import ConfigError, CorpusError, UsageError
 from clearhead.kernels import library
 from clearhead.models.build import build_model
 from clearhead.models.transfer import Taken, freeze, transfer, unlike
-from clearhead.runs.folder import RUN, RunFolder, check_free, cut_off
+from clearhead.runs.folder import RUN, RunFolder, check_free, cut_off, tokenizers_from
 from clearhead.text.corpus import LostPairs, read_pairs
 from clearhead.text.tokenizer import TokenizerPair
 from clearhead.training.classification import Classification, count_ngrams
@@ -71,22 +71,18 @@ def open_training(
     if team.size > 1 and getattr(config.model, "norm", "") == "batch":
         raise ConfigError("batch-norm-alone", processes=team.size)
     config = resolved(config)
-    if team.leads:
-        run = _run_folder(config, out, resume, overwrite, chosen.precision)
-        note_begun(out)
-    said = team.agree(run.config.model_dump(mode="json", exclude_none=True) if team.leads else None)
-    if not team.leads:
-        run = replace(RunFolder.open(out, weights=False), config=make_config(said))
-        note_begun(out)  # where each process may be the first after a restart
+    found = _run_folder(config, out, resume, overwrite, chosen.precision) if team.leads else None
+    run, there = _agreed(team, found, out)
     config = run.config
     if config.training.precision not in ("auto", chosen.precision):
         chosen = Device(chosen.name, config.training.precision, "as the run began")
     tokenizers = run.tokenizers()
     task = open_task(config, tokenizers, chosen, on_tokenised)
-    team.agree(None)  # each machine may tokenise for itself, and one be longer about it than gradients are waited for
     sizes = tokenizers.src.vocabulary_size, tokenizers.tgt.vocabulary_size
     model = build_model(config.model, *sizes, seed=config.training.seed)
-    begun = any(run.checkpoints_path.glob("step-*"))  # then its own weights follow, and the givers may be gone
+    begun = there and any(
+        run.checkpoints_path.glob("step-*")
+    )  # then its own weights follow, and the givers may be gone
     if not begun:
         count_ngrams(model, task.corpora.train, tokenizers.src.pad_id)
     givers = () if begun else config.training.init_from
@@ -94,6 +90,12 @@ def open_training(
     for path in givers:
         taken.append((path, _take(model, run, path, {name for _, former in taken for name in former.taken})))
     _freeze(model, config.training.freeze)
+    if team.leads:  # all that could be wrong has been found good, and a run that gives way has not done so for nothing
+        run = run if there else RunFolder.create(out, config, tokenizers, overwrite)
+        note_begun(out)
+    team.agree(None)  # each machine may tokenise for itself, and one be longer about it than gradients are waited for
+    if not team.leads:
+        note_begun(out)  # where each process may be the first after a restart
     training = Training(run, task, model, chosen, should_stop, team)
     if team.leads and resume:  # only now: what does not go with the run has been refused, and left it as it was
         run.with_config(config)
@@ -139,7 +141,23 @@ def open_task(
             return Translation(open_corpora(*opening), config, device)
 
 
-def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool, precision: str) -> RunFolder:
+def _agreed(team: Team, found: tuple[RunFolder, bool] | None, out: Path) -> tuple[RunFolder, bool]:
+    """Return what the first process has ``found``. Nothing of a new run is on the disk yet, so it says all of it."""
+    if team.size == 1 and found:
+        return found
+    said = None
+    if found:
+        run, there = found
+        pair = run.tokenizers()
+        texts = [each.to_json() for each in ([pair.src] if pair.joint else [pair.src, pair.tgt])]
+        said = {"config": run.config.model_dump(mode="json", exclude_none=True), "tokenizers": texts, "there": there}
+    said = team.agree(said)
+    config = make_config(said["config"])
+    return found or (RunFolder(out, config, tokenizers_from(said["tokenizers"], config)), said["there"])
+
+
+def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool, precision: str) -> tuple[RunFolder, bool]:
+    """Return the run, and whether it is on the disk already."""
     if resume and (out / RUN).exists() and not cut_off(out):
         run = RunFolder.open(out, weights=False)
         config = _with_labels(config, known=getattr(run.config.model, "labels", ()))
@@ -151,11 +169,11 @@ def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool, pre
                 raise ConfigError("held-out-otherwise", key=key, path=out)
         config = config.model_copy(update={"tokenizer": run.config.tokenizer})
         begun_in = run.config.training.precision
-        return replace(run, config=with_precision(config, precision if begun_in == "auto" else begun_in))
+        return replace(run, config=with_precision(config, precision if begun_in == "auto" else begun_in)), True
     check_free(out, overwrite)  # before the minutes that vocabularies may take
     config = with_precision(_with_labels(config), precision)
     if not config.training.init_from:
-        return RunFolder.create(out, config, train_tokenizers(config), overwrite)
+        return RunFolder(out, config, train_tokenizers(config)), False
     givers = [RunFolder.open(path) for path in config.training.init_from]
     tokenizers = TokenizerPair(givers[0].tokenizers().src, givers[-1].tokenizers().tgt)
     if tokenizers.src.fingerprint == tokenizers.tgt.fingerprint:
@@ -163,7 +181,7 @@ def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool, pre
     tokenizer = givers[0].config.tokenizer.model_copy(update={"joint": tokenizers.joint})
     config = config.model_copy(update={"tokenizer": tokenizer})
     config = with_overrides(config, ())  # what does not go with these tokenizers is refused
-    return RunFolder.create(out, config, tokenizers, overwrite)
+    return RunFolder(out, config, tokenizers), False
 
 
 def _held_out_by(config: RunConfig) -> dict[str, object]:
