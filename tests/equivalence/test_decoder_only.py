@@ -29,7 +29,7 @@ def make(seed=3, **changes) -> DecoderOnly:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weight in model.parameters():  # biases and norms away from 0 and 1, and choices that differ
-            weight.add_(torch.randn(weight.shape, generator=generator) * 0.3)
+            weight.add_(torch.randn(weight.shape, generator=generator) * (0.3 if weight.dim() > 1 else 0.1))
     return model
 
 
@@ -113,7 +113,7 @@ def greedy_without_a_cache(model, prompt, limit, forbidden):
 
 @pytest.mark.parametrize("gpt", GPTS)
 def test_rows_that_come_and_go_get_what_each_gets_alone(gpt):
-    model, prompts, forbidden = make(seed=5, **GPTS[gpt]), sentences(9, 7), (PAD, START)
+    model, prompts, forbidden = make(seed=7, **GPTS[gpt]), sentences(9, 7), (PAD, START)
     arrivals = [prompts[:3], [], prompts[3:4], prompts[4:8], [], [], prompts[8:]]
     expected = [greedy_without_a_cache(model, prompt, 8, forbidden) for prompt in prompts]
     with torch.no_grad():

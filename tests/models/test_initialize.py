@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from clearhead.config import RecurrentConfig, TransformerConfig
+from clearhead.config import DecoderConfig, RecurrentConfig, TransformerConfig
 from clearhead.models.build import build_model, load_weights, make_model, named_weights
 
 CONFIG = TransformerConfig(d_model=64, d_ff=128, n_heads=4, n_encoder_layers=1, n_decoder_layers=2, tie="none")
@@ -27,6 +27,20 @@ def test_the_first_values_follow_the_table():
             gain = 2**-0.5 if name.split(".")[-2] in ("w_q", "w_k", "w_v") else 1.0
             limit = gain * math.sqrt(6 / (fan_in + fan_out))
             assert weight.abs().max() <= limit and weight.std() == pytest.approx(limit / math.sqrt(3), rel=0.05), name
+
+
+@pytest.mark.parametrize("norm", ["post", "pre"])
+def test_a_language_models_first_values_are_gpts(norm):
+    """With what goes past the layers unnormalised (pre-norm), eight matrices add to it, each 8^-0.5 as large."""
+    weights = named_weights(
+        build_model(DecoderConfig(d_model=64, d_ff=256, n_heads=4, n_layers=4, norm=norm), 500, 500)
+    )
+    for name, weight in weights.items():
+        if name.endswith(("bias", "norm.weight")):
+            assert (weight == float(name.endswith("weight"))).all()
+        else:
+            adds = norm == "pre" and name.split(".")[-2] in ("w_o", "w_2")
+            assert weight.std() == pytest.approx(0.02 * (8**-0.5 if adds else 1.0), rel=0.05), name
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])

@@ -20,7 +20,7 @@ from clearhead.config import (
 from clearhead.models.classifier import BagOfEmbeddings, Body, Classifier, RecurrentText
 from clearhead.models.decoder_only import DecoderOnly
 from clearhead.models.encoder_only import EncoderOnly, TextEncoder
-from clearhead.models.initialize import initialize
+from clearhead.models.initialize import initialize, table_of
 from clearhead.models.recurrent import RecurrentSeq2Seq
 from clearhead.models.transformer import Transformer
 
@@ -56,7 +56,7 @@ def _make_body(config: EncoderConfig | RecurrentEncoderConfig | BagConfig, vocab
 def build_model(config: ModelConfig, src_vocabulary_size: int, tgt_vocabulary_size: int, seed: int = 1) -> nn.Module:
     """Return the model that ``config`` describes, initialised from ``seed``."""
     model = make_model(config, src_vocabulary_size, tgt_vocabulary_size)
-    initialize(model, seed)
+    initialize(model, seed, table_of(config))
     return model
 
 

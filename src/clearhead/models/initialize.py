@@ -1,4 +1,4 @@
-"""What every weight starts from: one table, first match wins."""
+"""What every weight starts from: a table, first match wins."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from clearhead.config import DecoderConfig, ModelConfig
 from clearhead.data.randomness import derive_seed
 
 Rule = Callable[[Tensor, torch.Generator], Tensor]
@@ -63,10 +64,27 @@ TABLE: list[tuple[str, Rule]] = [
 ]
 
 
-def initialize(model: nn.Module, seed: int) -> None:
-    """Give every weight of ``model`` its first value, a pure function of (seed, the weight's name and shape)."""
+def table_of(config: ModelConfig) -> list[tuple[str, Rule]]:
+    """Return the table for the model that ``config`` describes.
+
+    GPT's matrices are as small as its embeddings (Radford et al. 2018, 4.1), and where nothing normalises the sum that
+    goes past the layers, those that add to it are smaller the more there are (Radford et al. 2019, 2.3): with Glorot's
+    a token would drown in what the first layers make of it.
+    """
+    if not isinstance(config, DecoderConfig):
+        return TABLE
+    scale = (2 * config.n_layers) ** -0.5 if config.norm == "pre" else 1.0
+
+    def adding(weight: Tensor, generator: torch.Generator) -> Tensor:
+        return _small(weight, generator).mul_(scale)
+
+    return [(r".*\.w_(o|2)\.weight", adding), (r".*\.w_\w+\.weight", _small), *TABLE]
+
+
+def initialize(model: nn.Module, seed: int, table: list[tuple[str, Rule]]) -> None:
+    """Give every weight of ``model`` its first value, a pure function of (table, seed, the weight's name and shape)."""
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            rule = next(rule for pattern, rule in TABLE if re.fullmatch(pattern, name))
+            rule = next(rule for pattern, rule in table if re.fullmatch(pattern, name))
             generator = torch.Generator().manual_seed(derive_seed(seed, f"initialize {name}"))
             weight.copy_(rule(torch.empty(weight.shape), generator))
