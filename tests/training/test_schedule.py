@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clearhead.config import TrainingConfig
-from clearhead.training.schedule import learning_rate
+from clearhead.training.schedule import doubts, learning_rate
 
 
 def rate(step, d_model=512, **changes):
@@ -53,3 +53,11 @@ def test_a_cosine_ends_with_the_minutes_where_they_are_nearer():
 
 def test_no_warm_up():
     assert rate(1, schedule="constant", learning_rate=0.3, warmup_steps=0) == 0.3
+
+
+def test_a_rate_that_may_not_be_meant_is_told():
+    assert doubts(TrainingConfig(), 512) == doubts(TrainingConfig(schedule="cosine", learning_rate=0.003), 512) == []
+    (late,) = doubts(TrainingConfig(max_steps=40), 512)
+    assert "warmup_steps = 4,000, max_steps = 40" in late
+    (factor,) = doubts(TrainingConfig(learning_rate=0.003), 512)
+    assert 'learning_rate = 0.003 is a factor where schedule = "paper": at most 2.1e-06' in factor

@@ -20,6 +20,7 @@ from clearhead.runs.folder import RunFolder
 from clearhead.runs.log import EventLog, read_log
 from clearhead.training.events import Event, Finished, Saved, Validated
 from clearhead.training.loop import Training
+from clearhead.training.schedule import doubts
 from clearhead.training.session import open_training
 
 
@@ -169,12 +170,7 @@ def opening_lines(training: Training) -> list[str]:
         lines.append(f"cut to {limit} tokens (data.max_tokens): {corpora.train.cut:,} training texts")
     lines += [f"not used: {fault}" for fault in training.damaged]
     lines += [f"from {path}: {taken.line()}" for path, taken in training.taken]
-    steps = training.config.training
-    if steps.warmup_steps >= steps.max_steps:
-        lines.append(
-            f"training.warmup_steps = {steps.warmup_steps:,}, max_steps = {steps.max_steps:,}: "
-            "the learning rate does not come to its peak"
-        )
+    lines += doubts(training.config.training, training.config.model.d_model)
     lines.append(f"{device.precision} on {device.name}: {device.reason}; {training.kernels}")
     return lines
 

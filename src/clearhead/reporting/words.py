@@ -22,7 +22,7 @@ WORDS: dict[str, dict[str, str]] = {
         "since": "since {time}",
         "speed": "Speed",
         "parameters": "Parameters",
-        "on-machine": "{precision} on {device} · {threads} threads",
+        "on-machine": "{precision} on {device} · threads: {threads}",
         "curves": "Curves",
         "step": "step",
         "loss": "Loss",

@@ -36,3 +36,20 @@ def learning_rate(config: TrainingConfig, d_model: int, step: int, minutes_spent
             return rate * min(1.0, left / (config.decay_steps + 1))
         case _:
             return rate
+
+
+def doubts(config: TrainingConfig, d_model: int) -> list[str]:
+    """Return why the learning rate may not be what was meant, a line each."""
+    lines = []
+    if config.warmup_steps >= config.max_steps:
+        lines.append(
+            f"training.warmup_steps = {config.warmup_steps:,}, max_steps = {config.max_steps:,}: "
+            "the learning rate does not come to its peak"
+        )
+    if config.schedule == "paper" and config.learning_rate < 0.1:
+        peak = learning_rate(config, d_model, max(config.warmup_steps, 1))
+        lines.append(
+            f'training.learning_rate = {config.learning_rate:g} is a factor where schedule = "paper": '
+            f'at most {peak:.1e}; with "inverse-sqrt" it is the rate itself'
+        )
+    return lines
