@@ -57,6 +57,13 @@ def test_several_runs_are_put_to_a_paired_test(copied, trained, corpus, tmp_path
     )
 
 
+def test_of_several_runs_none_is_evaluated_where_one_cannot_be(copied, corpus, tmp_path, capsys):
+    for files in ([f"--src={corpus}/test.en", f"--ref={corpus}/test.ko"], [f"--tsv={corpus}/test.en"]):
+        assert run(["evaluate", str(copied), str(tmp_path / "missing"), *files]) in (2, 4)
+        assert not (copied / "evaluations").exists()
+    assert "where one of 'classification' is needed" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("format", ["text", "markdown"])
 def test_one_run_for_people(copied, corpus, capsys, format):
     assert (

@@ -30,6 +30,14 @@ class Loaded:
     folder: RunFolder | None = None
 
 
+def open_run(path: str | os.PathLike[str], task: str | None) -> RunFolder:
+    """Open a run of ``task`` (None: whichever it is). Raises: as ``load_run``, but for overrides."""
+    run = RunFolder.open(os.fspath(path))
+    if task not in (None, run.config.task):
+        raise UsageError("wrong-task", path=run.path, task=run.config.task, wanted=task)
+    return run
+
+
 def load_run(path: str | os.PathLike[str], task: str | None, overrides: Sequence[str] = ()) -> Loaded:
     """Load the model of a run of ``task``.
 
@@ -40,9 +48,7 @@ def load_run(path: str | os.PathLike[str], task: str | None, overrides: Sequence
         ConfigError: an override is wrong.
         UsageError: the run is one of another task.
     """
-    run = RunFolder.open(os.fspath(path))
-    if task not in (None, run.config.task):
-        raise UsageError("wrong-task", path=run.path, task=run.config.task, wanted=task)
+    run = open_run(path, task)
     found = loaded(with_overrides(run.config, tuple(overrides)), run.tokenizers(), run.weights())
     return replace(found, folder=run)
 
