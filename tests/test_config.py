@@ -119,6 +119,11 @@ def test_to_attend_before_or_to_feed_input_needs_an_attention():
             make_config({}, ["model.kind=recurrent", "model.attention=none", f"model.attends={when}"])
 
 
+def test_a_classifiers_sizes_are_its_bodys():
+    with pytest.raises(ConfigError, match=r"unknown key 'model\.n_layers'; did you mean 'model\.body\.n_layers'\?"):
+        make_config({"task": "classification", "model": {"n_layers": 2}})
+
+
 def test_an_unknown_key_inside_a_source():
     with pytest.raises(ConfigError) as caught:
         make_config({"data": {"sources": [{"src": "a", "tgt": "b", "wight": 2.0}]}})

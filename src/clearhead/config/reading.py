@@ -15,11 +15,20 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from clearhead.config.data import SOURCES
-from clearhead.config.models import ALL_PRESETS, MODELS, RECURRENT_PRESETS, EncoderConfig
+from clearhead.config.models import (
+    ALL_PRESETS,
+    MODELS,
+    RECURRENT_PRESETS,
+    BagConfig,
+    ClassifierConfig,
+    EncoderConfig,
+    RecurrentEncoderConfig,
+)
 from clearhead.config.run import TASKS, RunConfig
 from clearhead.config.section import Section
 from clearhead.errors import ConfigError, RunError
 
+BODIES = (EncoderConfig, RecurrentEncoderConfig, BagConfig)
 AnySection = TypeVar("AnySection", bound=Section)
 
 
@@ -220,6 +229,8 @@ def _nearest(loc: tuple[int | str, ...]) -> str:
             annotation = section.model_fields[part].annotation
             section = annotation if isinstance(annotation, type) else section
     names = [*section.model_fields, *(["preset"] if section in MODELS.values() else [])]
+    if section is ClassifierConfig and any(loc[-1] in body.model_fields for body in BODIES):
+        return ".".join([*_place(loc[:-1]), "body", str(loc[-1])])
     close = difflib.get_close_matches(str(loc[-1]), names, n=1, cutoff=0.0)
     return ".".join([*_place(loc[:-1]), close[0]])
 
