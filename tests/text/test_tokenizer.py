@@ -491,3 +491,12 @@ def test_real_text_comes_back_in_few_tokens_and_little_time(kind):
     assert t.decode_batch(batch) == [normalize("NFC", line) for line in lines]
     words = sum(len(line.split()) for line in lines)
     assert words < sum(map(len, batch)) < 1.12 * words
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+@pytest.mark.parametrize("lines", [["a"], ["ab ba", "b"], ["the cat", "the dog"]])
+def test_the_largest_vocabulary_that_is_named_can_be_had(kind, lines):
+    with pytest.raises(CorpusError) as caught:
+        Tokenizer.train(lines, TokenizerConfig(kind=kind, vocabulary_size=400))
+    found = Tokenizer.train(lines, TokenizerConfig(kind=kind, vocabulary_size=caught.value.fields["possible"]))
+    assert [found.decode(found.encode(line)) for line in lines] == lines

@@ -136,7 +136,7 @@ class TokenizerConfig(Section):
 
     kind: Literal["bpe", "unigram", "characters", "imported"] = "bpe"
     """Subword model, or single characters; "imported" where it came with the model by clearhead import."""
-    vocabulary_size: Annotated[int, Field(ge=330)] = 8000
+    vocabulary_size: Annotated[int, Field(ge=325)] = 8000
     """Number of tokens of each vocabulary, the special and the byte ones included; of characters at most so many."""
     joint: bool = True
     """One vocabulary for both languages; needed where embeddings are tied three ways."""
