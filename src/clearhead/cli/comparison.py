@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
@@ -19,6 +18,7 @@ from clearhead.config import (
     fault_as_error,
     first_fault,
     make_config,
+    place_of,
     read_toml,
 )
 from clearhead.errors import ConfigError
@@ -228,13 +228,8 @@ def _laid_over(model: Model, more: Model) -> Model:
 
 def _as_config_error(error: ValidationError, where: str) -> ConfigError:
     first = first_fault(error)
-    steps = zip(("", *first["loc"]), first["loc"])
-    place = [str(part) for last, part in steps if not (last == "test" and part in TESTS)]
-    if first["type"] == "extra_forbidden":
-        names = list(_section(first["loc"]).model_fields)
-        nearest = difflib.get_close_matches(place[-1], names, n=1, cutoff=0.0)[0]
-        return ConfigError("unknown-key", where=where, key=".".join(place), nearest=".".join([*place[:-1], nearest]))
-    return fault_as_error(first, where, place)
+    place = place_of(first["loc"], {"test": TESTS})
+    return fault_as_error(first, where, place, _section(first["loc"]).model_fields)
 
 
 def _section(place: tuple[int | str, ...]) -> type[Section]:

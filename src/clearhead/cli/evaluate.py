@@ -97,16 +97,24 @@ def evaluate(
     _score(runs, src, ref, name, overrides, format, device)
 
 
+def _check(runs: list[Path], task: str) -> None:
+    """Check that all runs are there and whole and of ``task``, before the first has worked for nothing."""
+    from clearhead.runs.committee import members
+    from clearhead.runs.load import open_run
+
+    for run in runs:
+        for member, _ in members(run):
+            open_run(member, task)
+
+
 def _score(
     runs: list[Path], src: Path, ref: Path, name: str, overrides: list[str], format: Format, device: str
 ) -> None:
     """Put translators to the test."""
     from clearhead.cli.scoring import evaluate_run, read_test_set, test_set_name
     from clearhead.evaluation.paired import paired_test
-    from clearhead.runs.load import open_run
 
-    for run in runs:  # all of them, before the first has worked for nothing
-        open_run(run, "translation")
+    _check(runs, "translation")
     sources, references = read_test_set(src, ref)
     evaluations = []
     for run in runs:
@@ -148,12 +156,8 @@ def names_of(labels: list[str]) -> dict[str, str]:
 def _label(runs: list[Path], test: LabelledFile, format: Format, device: str) -> None:
     """Put classifiers to the test."""
     from clearhead.cli import labelling
-    from clearhead.runs.folder import RUN
-    from clearhead.runs.load import open_run
 
-    for run in runs:  # all of them, before the first has worked for nothing
-        if (run / RUN).exists():  # else it may be a committee
-            open_run(run, "classification")
+    _check(runs, "classification")
     done = [labelling.label_run(run, test, device) for run in runs]
     for each in done:
         print(f"{each.run}: labels and scores are in {each.path.parent}", file=sys.stderr)

@@ -99,9 +99,8 @@ def score_row(name: str, first: History, second: History) -> dict[str, Any]:
     curves = [history.score_curve(name) for history in (first, second)]
     (step, value), (over_step, over_value) = (min(curve, key=lambda point: sign * point[1]) for curve in curves)
     reached = next((at for at, score in curves[0] if sign * score <= sign * over_value), None)
-    # (0.0 is added to make 0 of -0.0.)
     row = {"score": name, "value": value, "step": step, "over": over_value, "over_step": over_step}
-    return row | {"gain": sign * (over_value - value) + 0.0, "reached": reached}
+    return row | {"gain": sign * (over_value - value) + 0.0, "reached": reached}  # + 0.0 makes 0 of -0.0
 
 
 def as_markdown(table: dict[str, Any]) -> list[str]:

@@ -51,6 +51,7 @@ from clearhead.config.reading import (
     fault_as_error,
     first_fault,
     make_config,
+    place_of,
     read_config,
     read_toml,
     resolved,

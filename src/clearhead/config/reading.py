@@ -7,7 +7,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -176,14 +176,17 @@ def first_fault(error: ValidationError) -> ErrorDetails:
 
 
 IN_TOML = {"tuple_type": "Input should be a list: [..., ...]"} | dict.fromkeys(
-    ("dict_type", "model_type", "model_attributes_type"), "Input should be a table"
+    ("dict_type", "model_type", "model_attributes_type", "union_tag_invalid"), "Input should be a table"
 )
 """What Python's types, of which pydantic speaks, are called in a recipe."""
 
 
-def fault_as_error(fault: ErrorDetails, where: str, place: list[str]) -> ConfigError:
-    """Return what is wrong at ``place``, the keys on the way to it, unless it is that nobody knows the last of them."""
+def fault_as_error(fault: ErrorDetails, where: str, place: list[str], known: Collection[str]) -> ConfigError:
+    """Return what is wrong at ``place``, the keys on the way to it; the last of them may be any of the ``known``."""
     key = ".".join(place)
+    if fault["type"] == "extra_forbidden":
+        nearest = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.0)
+        return ConfigError("unknown-key", where=where, key=key, nearest=".".join([*place[:-1], *nearest]))
     problem = IN_TOML.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "missing":
         return ConfigError("missing-key", where=where, key=key)
@@ -194,22 +197,19 @@ def fault_as_error(fault: ErrorDetails, where: str, place: list[str]) -> ConfigE
 
 def _as_config_error(error: ValidationError, where: str) -> ConfigError:
     first = first_fault(error)
-    place = _place(first["loc"])
-    if first["type"] == "extra_forbidden":
-        return ConfigError("unknown-key", where=where, key=".".join(place), nearest=_nearest(first["loc"]))
-    if first["type"] == "union_tag_invalid" and not isinstance(first["input"], (dict, BaseModel)):
-        value, problem = first["input"], IN_TOML["dict_type"]
-        return ConfigError("bad-value", where=where, key=".".join(place), value=value, problem=problem)
-    if first["type"] == "union_tag_invalid":
+    place = place_of(first["loc"], KINDS)
+    if first["type"] == "union_tag_invalid" and isinstance(first["input"], (dict, BaseModel)):
         kinds = re.findall(r"'([^']+)'", first["ctx"]["expected_tags"])
         key, value = ".".join([*place, "kind"]), first["ctx"]["tag"]
         return ConfigError("bad-value", where=where, key=key, value=value, problem=_one_of(value, kinds))
-    return fault_as_error(first, where, place)
+    return fault_as_error(first, where, place, _known(first["loc"]))
 
 
-def _place(loc: tuple[int | str, ...]) -> list[str]:
-    """Return the keys on the way to a place, without the names of the kinds that pydantic puts between them."""
-    kinds: dict[str, Collection[object]] = {"sources": SOURCES, "valid": SOURCES, "model": MODELS, "body": MODELS}
+KINDS: dict[str, Collection[object]] = {"sources": SOURCES, "valid": SOURCES, "model": MODELS, "body": MODELS}
+
+
+def place_of(loc: tuple[int | str, ...], kinds: Mapping[str, Collection[object]]) -> list[str]:
+    """Return the keys on the way to a place, without the names of the ``kinds`` that pydantic puts after some keys."""
     found: list[str] = []
     last = ""
     for part in loc:
@@ -219,7 +219,8 @@ def _place(loc: tuple[int | str, ...]) -> list[str]:
     return found
 
 
-def _nearest(loc: tuple[int | str, ...]) -> str:
+def _known(loc: tuple[int | str, ...]) -> list[str]:
+    """Return what the last key of a place might have been."""
     section: Any = RunConfig
     for part in loc[:-1]:
         kinds = SOURCES | MODELS
@@ -228,11 +229,9 @@ def _nearest(loc: tuple[int | str, ...]) -> str:
         elif not isinstance(part, int) and part in section.model_fields:
             annotation = section.model_fields[part].annotation
             section = annotation if isinstance(annotation, type) else section
-    names = [*section.model_fields, *(["preset"] if section in MODELS.values() else [])]
     if section is ClassifierConfig and any(loc[-1] in body.model_fields for body in BODIES):
-        return ".".join([*_place(loc[:-1]), "body", str(loc[-1])])
-    close = difflib.get_close_matches(str(loc[-1]), names, n=1, cutoff=0.0)
-    return ".".join([*_place(loc[:-1]), close[0]])
+        return [f"body.{loc[-1]}"]
+    return [*section.model_fields, *(["preset"] if section in MODELS.values() else [])]
 
 
 def _one_of(value: object, names: list[str]) -> str:

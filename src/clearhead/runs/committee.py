@@ -17,9 +17,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from clearhead.config.reading import read_toml
+from clearhead.config.reading import fault_as_error, first_fault, place_of, read_toml
 from clearhead.config.section import Section
-from clearhead.errors import ConfigError, UsageError
+from clearhead.errors import UsageError
 
 COMMITTEE = "committee.toml"
 
@@ -56,9 +56,8 @@ def members(path: str | os.PathLike[str]) -> list[tuple[str | os.PathLike[str], 
     try:
         said = Committee.model_validate(read_toml(file))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key, problem = ".".join(map(str, first["loc"])) or COMMITTEE, first["msg"].removeprefix("Value error, ")
-        raise ConfigError("bad-value", where=file, key=key, value=first["input"], problem=problem) from error
+        first = first_fault(error)
+        raise fault_as_error(first, str(file), place_of(first["loc"], {}), Committee.model_fields) from error
     weights = said.weights or (1.0,) * len(said.runs)
     return [(Path(os.path.normpath(folder / run)), weight / sum(weights)) for run, weight in zip(said.runs, weights)]
 

@@ -80,21 +80,12 @@ def hold_folder(path: Path) -> Iterator[None]:
     if os.name != "posix" or (os.path.lexists(path) and not os.path.isdir(path)):
         yield  # whoever makes the run says what is wrong with a file in its place
         return
-    import fcntl
-
     with disk_errors(path, 0, partial_path(path)):
         make_folder(path)
-    descriptor = os.open(path, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError("run-in-use", path=path) from None
-        except OSError:  # a file system without locks
-            pass
-        yield
+        with _locked(path, wait=False):
+            yield
     finally:
-        os.close(descriptor)
         with suppress(OSError):
             path.rmdir()
 
@@ -105,12 +96,22 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
     if os.name != "posix":
         yield
         return
+    with _locked(folder, wait=True):
+        yield
+
+
+@contextmanager
+def _locked(folder: Path, wait: bool) -> Iterator[None]:
     import fcntl
 
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError("run-in-use", path=folder) from None
+        except OSError:  # a file system without locks
+            pass
         yield
     finally:
         os.close(descriptor)

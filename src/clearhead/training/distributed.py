@@ -93,14 +93,14 @@ class Team:
         """
         if self.size == 1:
             return [word]
-        said = torch.frombuffer(bytearray(json.dumps(word).encode()), dtype=torch.uint8)
+        said = _spelt(word)
         lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
         dist.all_gather(lengths, torch.tensor([len(said)]), group=_patient)
         room = torch.zeros(int(max(lengths)), dtype=torch.uint8)
         room[: len(said)] = said
         heard = [torch.empty_like(room) for _ in range(self.size)]
         dist.all_gather(heard, room, group=_patient)
-        return [json.loads(bytes(part[: int(n)].tolist())) for part, n in zip(heard, lengths)]
+        return [_read(part[: int(n)]) for part, n in zip(heard, lengths)]
 
     def agree(self, word: Any) -> Any:
         """Return what the first process says: all go on with the same word. Nobody returns before all have come.
@@ -109,17 +109,21 @@ class Team:
         """
         if self.size == 1:
             return word
-        said = json.dumps(word).encode() if self.leads else b""
+        said = _spelt(word)
         length = torch.tensor([len(said)])
         dist.broadcast(length, 0, group=_patient)
-        heard = (
-            torch.frombuffer(bytearray(said), dtype=torch.uint8)
-            if said
-            else torch.empty(int(length), dtype=torch.uint8)
-        )
+        heard = said if self.leads else torch.empty(int(length), dtype=torch.uint8)
         dist.broadcast(heard, 0, group=_patient)
         dist.barrier(group=_patient)
-        return json.loads(bytes(heard.tolist()))
+        return _read(heard)
+
+
+def _spelt(word: Any) -> Tensor:
+    return torch.frombuffer(bytearray(json.dumps(word).encode()), dtype=torch.uint8)
+
+
+def _read(said: Tensor) -> Any:
+    return json.loads(bytes(said.tolist()))
 
 
 def shared_by_this_start(store: dist.Store, rank: int, size: int) -> dist.Store:

@@ -80,15 +80,12 @@ def open_training(
     task = open_task(config, tokenizers, chosen, on_tokenised)
     sizes = tokenizers.src.vocabulary_size, tokenizers.tgt.vocabulary_size
     model = build_model(config.model, *sizes, seed=config.training.seed)
-    begun = there and any(
-        run.checkpoints_path.glob("step-*")
-    )  # then its own weights follow, and the givers may be gone
-    if not begun:
-        count_ngrams(model, task.corpora.train, tokenizers.src.pad_id)
-    givers = () if begun else config.training.init_from
     taken: list[tuple[str, Taken]] = []
-    for path in givers:
-        taken.append((path, _take(model, run, path, {name for _, former in taken for name in former.taken})))
+    begun = there and any(run.checkpoints_path.glob("step-*"))
+    if not begun:  # else its own weights follow, and the givers may be gone
+        count_ngrams(model, task.corpora.train, tokenizers.src.pad_id)
+        for path in config.training.init_from:
+            taken.append((path, _take(model, run, path, {name for _, former in taken for name in former.taken})))
     _freeze(model, config.training.freeze)
     if team.leads:  # all that could be wrong has been found good, and a run that gives way has not done so for nothing
         run = run if there else RunFolder.create(out, config, tokenizers, overwrite)
@@ -143,17 +140,16 @@ def open_task(
 
 def _agreed(team: Team, found: tuple[RunFolder, bool] | None, out: Path) -> tuple[RunFolder, bool]:
     """Return what the first process has ``found``. Nothing of a new run is on the disk yet, so it says all of it."""
-    if team.size == 1 and found:
-        return found
-    said = None
     if found:
         run, there = found
         pair = run.tokenizers()
         texts = [each.to_json() for each in ([pair.src] if pair.joint else [pair.src, pair.tgt])]
-        said = {"config": run.config.model_dump(mode="json", exclude_none=True), "tokenizers": texts, "there": there}
-    said = team.agree(said)
-    config = make_config(said["config"])
-    return found or (RunFolder(out, config, tokenizers_from(said["tokenizers"], config)), said["there"])
+        config = run.config.model_dump(mode="json", exclude_none=True)
+        team.agree({"config": config, "tokenizers": texts, "there": there})
+        return found
+    said = team.agree(None)
+    heard = make_config(said["config"])
+    return RunFolder(out, heard, tokenizers_from(said["tokenizers"], heard)), said["there"]
 
 
 def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool, precision: str) -> tuple[RunFolder, bool]:
