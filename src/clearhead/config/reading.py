@@ -181,6 +181,10 @@ IN_TOML = {"tuple_type": "Input should be a list: [..., ...]"} | dict.fromkeys(
 """What Python's types, of which pydantic speaks, are called in a recipe."""
 
 
+KINDS: dict[str, Collection[object]] = {"sources": SOURCES, "valid": SOURCES, "model": MODELS, "body": MODELS}
+"""After which keys of a recipe pydantic puts the name of a kind, and which names."""
+
+
 def fault_as_error(fault: ErrorDetails, where: str, place: list[str], known: Collection[str]) -> ConfigError:
     """Return what is wrong at ``place``, the keys on the way to it; the last of them may be any of the ``known``."""
     key = ".".join(place)
@@ -203,9 +207,6 @@ def _as_config_error(error: ValidationError, where: str) -> ConfigError:
         key, value = ".".join([*place, "kind"]), first["ctx"]["tag"]
         return ConfigError("bad-value", where=where, key=key, value=value, problem=_one_of(value, kinds))
     return fault_as_error(first, where, place, _known(first["loc"]))
-
-
-KINDS: dict[str, Collection[object]] = {"sources": SOURCES, "valid": SOURCES, "model": MODELS, "body": MODELS}
 
 
 def place_of(loc: tuple[int | str, ...], kinds: Mapping[str, Collection[object]]) -> list[str]:

@@ -83,7 +83,7 @@ def hold_folder(path: Path) -> Iterator[None]:
     with disk_errors(path, 0, partial_path(path)):
         make_folder(path)
     try:
-        with _locked(path, wait=False):
+        with one_at_a_time(path, wait=False):
             yield
     finally:
         with suppress(OSError):
@@ -91,17 +91,17 @@ def hold_folder(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Wait until no other process is within this for ``folder``. (Windows has no such lock, and nothing waits.)"""
+def one_at_a_time(folder: Path, wait: bool = True) -> Iterator[None]:
+    """Be the only process within this for ``folder``. (Windows has no such lock: there all are let in.)
+
+    wait: until the others are out.
+
+    Raises:
+        UsageError: another process is within, and this one does not wait.
+    """
     if os.name != "posix":
         yield
         return
-    with _locked(folder, wait=True):
-        yield
-
-
-@contextmanager
-def _locked(folder: Path, wait: bool) -> Iterator[None]:
     import fcntl
 
     descriptor = os.open(folder, os.O_RDONLY)

@@ -140,16 +140,17 @@ def open_task(
 
 def _agreed(team: Team, found: tuple[RunFolder, bool] | None, out: Path) -> tuple[RunFolder, bool]:
     """Return what the first process has ``found``. Nothing of a new run is on the disk yet, so it says all of it."""
-    if found:
+    if not found:
+        said = team.agree(None)
+        heard = make_config(said["config"])
+        return RunFolder(out, heard, tokenizers_from(said["tokenizers"], heard)), said["there"]
+    if team.size > 1:
         run, there = found
         pair = run.tokenizers()
         texts = [each.to_json() for each in ([pair.src] if pair.joint else [pair.src, pair.tgt])]
         config = run.config.model_dump(mode="json", exclude_none=True)
         team.agree({"config": config, "tokenizers": texts, "there": there})
-        return found
-    said = team.agree(None)
-    heard = make_config(said["config"])
-    return RunFolder(out, heard, tokenizers_from(said["tokenizers"], heard)), said["there"]
+    return found
 
 
 def _run_folder(config: RunConfig, out: Path, resume: bool, overwrite: bool, precision: str) -> tuple[RunFolder, bool]:
